@@ -1,0 +1,1 @@
+"""bounced: bounces from event mailboxes become events with a cause."""
