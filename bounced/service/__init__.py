@@ -1,0 +1,1 @@
+"""Where mail, parsers and store meet."""
