@@ -437,6 +437,7 @@ def _distinct(boxes: list[tuple[Path | None, Mailbox]], problems: list[str]) -> 
     for path, box in boxes:
         if box.name in names:
             problems.append(f"{path}: mailbox {box.name}: the name is taken already, in {names[box.name]}")
+            continue
         names[box.name] = path
         folder = (box.host.lower(), box.port, box.username, box.folder)
         if folder in folders:

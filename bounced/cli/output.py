@@ -1,0 +1,115 @@
+"""How the command line shows data: tables for people, JSON lines and CSV for programs.  Data goes to standard output.
+
+Everything shown may come from a mail: nothing in it may steer a terminal, and no CSV cell starts a formula.
+"""
+
+import csv
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet takes a cell that begins so for a formula."""
+
+PIPE_WIDTH = 250  # columns of a table that goes into a pipe: wide enough to be searched line by line
+
+
+class Format(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+def write(rows: Iterable[Mapping[str, Any]], style: Format, *, columns: Sequence[str], keys: Sequence[str]) -> None:
+    """Writes rows to standard output.
+
+    columns  keys shown in a table
+    keys     keys written as CSV; JSON lines hold each row whole
+    """
+    match style:
+        case Format.TABLE:
+            table(rows, columns)
+        case Format.JSONL:
+            for row in rows:
+                print_line(json.dumps(row, ensure_ascii=False))
+        case Format.CSV:
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer.writerow(keys)
+            for row in rows:
+                writer.writerow([cell(row.get(key)) for key in keys])
+
+
+def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Writes rows as a table: no frame, one line each in a pipe."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        drawn.add_column(column, overflow="ellipsis", no_wrap=True)
+    for row in rows:
+        drawn.add_row(*(Text(plain(row.get(column))) for column in columns))
+    if not drawn.row_count:
+        return
+    piped = not sys.stdout.isatty()
+    Console(width=PIPE_WIDTH if piped else None, highlight=False).print(drawn)
+
+
+def print_line(text: str) -> None:
+    """One line on standard output."""
+    sys.stdout.write(f"{text}\n")
+
+
+def plain(value: object) -> str:
+    """A value as one harmless line for a terminal; absent is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "".join(" " if c == "\n" else c for c in str(value) if c == "\n" or is_harmless(c))
+
+
+def is_harmless(character: str) -> bool:
+    """Whether a character neither steers a terminal nor turns the reading direction."""
+    return character.isprintable() or unicodedata.category(character) in ("Zs", "Co", "Cn")
+
+
+def cell(value: object) -> object:
+    """A value as a CSV cell: what a spreadsheet would take for a formula is quoted by an apostrophe."""
+    if isinstance(value, Mapping | list | tuple):
+        value = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+@contextmanager
+def progress(what: str, total: int | None) -> Iterator[Any]:
+    """A progress bar on standard error while the work lasts; nothing when that is no terminal.
+
+    Yields a function that is told how many more are done.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _more: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(what, total=total)
+        yield lambda more: bar.advance(task, more)
