@@ -1,0 +1,254 @@
+"""The tables, as typed definitions: no object of these classes is ever made, all queries and inserts are Core.
+
+What is not known is NULL, except in the key of `counter` (two NULLs are never the same key).
+Texts that stand for one of a closed list (kind, cause, mail sender, ...) are the list's own words.
+"""
+
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Index, LargeBinary, MetaData, Text, UniqueConstraint, func
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from bounced.store.types import Id, Moment
+
+SCHEMA = "0001"
+"""The revision that these tables are; the newest file of migrations/versions."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Table(DeclarativeBase):
+    """Base of the table definitions."""
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012  read by SQLAlchemy when the class is made
+        str: Text(),
+        bytes: LargeBinary(),
+        datetime: Moment(),
+        date: Date(),
+        UUID: Id(),
+        dict[str, Any]: JSON(none_as_null=True),
+        list[str]: JSON(none_as_null=True),
+    }
+
+
+class Company(Table):
+    """A customer.  `name` is the local part of its event address, in lower case."""
+
+    __tablename__ = "company"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    mail_sending_user_code: Mapped[str | None]  # the user whose SMTP settings are the base for all
+    created_at: Mapped[datetime] = mapped_column(default=_now)
+
+
+class User(Table):
+    """A user card.  `email_key` is the e-mail address as it is compared: case-folded."""
+
+    __tablename__ = "user_card"  # "user" is a reserved word of PostgreSQL
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    company_id: Mapped[int] = mapped_column(ForeignKey("company.id"))
+    code: Mapped[str]
+    name: Mapped[str | None]
+    email: Mapped[str | None]
+    email_key: Mapped[str | None]
+    mail_sender: Mapped[str | None]  # directo | smtp | directo-reply-to | microsoft365; NULL: not set
+    smtp_server: Mapped[str | None]  # host:port
+    smtp_tls: Mapped[str | None]  # ssl | starttls | none
+    smtp_username: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(default=_now)
+
+    __table_args__ = (
+        UniqueConstraint("company_id", "code"),
+        Index("ix_user_card_email", "company_id", "email_key"),
+    )
+
+
+class Mailbox(Table):
+    """A polled mailbox: how far it was read, who reads it, how it fares.  How to reach it is in bounced.toml alone."""
+
+    __tablename__ = "mailbox"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    company_id: Mapped[int | None] = mapped_column(ForeignKey("company.id"))
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("user_card.id"))
+    uidvalidity: Mapped[int | None] = mapped_column(BigInteger)
+    cursor: Mapped[int] = mapped_column(BigInteger)  # the last UID taken
+    lease_owner: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    last_poll_at: Mapped[datetime | None]
+    last_success_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]  # of the last poll; NULL: it went well
+    failures: Mapped[int]  # polls that failed since the last good one
+    backlog: Mapped[int] = mapped_column(BigInteger)  # messages above the cursor, at the last poll
+    waiting_since: Mapped[datetime | None]  # about when the oldest of them came
+
+
+class Mail(Table):
+    """A message that was seen.  The row outlives its raw bytes and events, or it would be taken in again.
+
+    mailbox_id NULL: a replayed file.  stored_at NULL: open, it could not be fetched yet.
+    """
+
+    __tablename__ = "mail"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    mailbox_id: Mapped[int | None] = mapped_column(ForeignKey("mailbox.id"))
+    uidvalidity: Mapped[int | None] = mapped_column(BigInteger)
+    uid: Mapped[int | None] = mapped_column(BigInteger)
+    sha256: Mapped[bytes | None]  # of the bytes that were fetched
+    size: Mapped[int | None] = mapped_column(BigInteger)  # bytes of the whole message
+    truncated: Mapped[bool]
+    received_at: Mapped[datetime | None]
+    stored_at: Mapped[datetime | None]
+    tries: Mapped[int]  # fetches that failed
+    reason: Mapped[str | None]  # why the last of them failed
+    action: Mapped[str | None]  # still to do in the mailbox: seen | move:FOLDER | delete
+
+    __table_args__ = (
+        UniqueConstraint("mailbox_id", "uidvalidity", "uid"),
+        Index("ix_mail_sha256", "sha256", "mailbox_id"),
+    )
+
+
+Index(
+    "uq_mail_file",
+    Mail.sha256,
+    unique=True,
+    sqlite_where=Mail.mailbox_id.is_(None),
+    postgresql_where=Mail.mailbox_id.is_(None),
+)
+Index(
+    "ix_mail_action",
+    Mail.mailbox_id,
+    Mail.uidvalidity,
+    Mail.uid,
+    sqlite_where=Mail.action.is_not(None),
+    postgresql_where=Mail.action.is_not(None),
+)
+Index(
+    "ix_mail_open",
+    Mail.mailbox_id,
+    Mail.uidvalidity,
+    Mail.uid,
+    sqlite_where=Mail.stored_at.is_(None),
+    postgresql_where=Mail.stored_at.is_(None),
+)
+
+
+class RawMail(Table):
+    """The bytes of a message, compressed with zlib (RFC 1950)."""
+
+    __tablename__ = "raw_mail"
+
+    mail_id: Mapped[UUID] = mapped_column(ForeignKey("mail.id"), primary_key=True)
+    data: Mapped[bytes]
+
+
+class Event(Table):
+    """One report about one recipient, with where it came from and what it was matched to."""
+
+    __tablename__ = "event"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    mail_id: Mapped[UUID | None] = mapped_column(ForeignKey("mail.id"))  # NULL: a refusal at sending time
+    position: Mapped[int]  # of the report in the mail, from 0
+    source: Mapped[str]
+    mailbox_id: Mapped[int | None] = mapped_column(ForeignKey("mailbox.id"))
+    received_at: Mapped[datetime]
+    truncated: Mapped[bool]
+
+    kind: Mapped[str]
+    cause: Mapped[str | None]
+    permanent: Mapped[bool | None]
+    recipient: Mapped[str | None]
+    original_recipient: Mapped[str | None]
+    final_recipient: Mapped[str | None]
+    recipient_domain: Mapped[str | None]  # of `recipient`, in lower case
+    action: Mapped[str | None]
+    status: Mapped[str | None]
+    smtp_code: Mapped[int | None]
+    diagnostic: Mapped[str | None]
+    remote_mta: Mapped[str | None]
+    reporting_mta: Mapped[str | None]
+    feedback_type: Mapped[str | None]
+    rule: Mapped[str | None]
+
+    occurred_at: Mapped[datetime | None]
+    message_id: Mapped[str | None]
+    original_message_id: Mapped[str | None]
+    envelope_id: Mapped[str | None]
+    subject: Mapped[str | None]
+    original_subject: Mapped[str | None]
+    evidence: Mapped[dict[str, Any] | None]  # what else parsers.report.Evidence held; NULL: nothing
+
+    matched_by: Mapped[str | None]
+    forged: Mapped[bool]
+    company_id: Mapped[int | None] = mapped_column(ForeignKey("company.id"))
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("user_card.id"))
+    document: Mapped[str | None]
+    mode: Mapped[str | None]
+    sender_config: Mapped[dict[str, Any] | None]
+    outbound_id: Mapped[UUID | None]
+    tried_ids: Mapped[list[str] | None]
+
+    __table_args__ = (
+        UniqueConstraint("mail_id", "position"),
+        Index("ix_event_received_at", "received_at", "id"),
+        Index("ix_event_company", "company_id", "received_at", "id"),
+        Index("ix_event_domain", "recipient_domain", "received_at", "id"),
+        Index("ix_event_cause", "cause", "received_at", "id"),
+        Index("ix_event_kind", "kind", "received_at", "id"),
+    )
+
+
+# Addresses are compared without regard to case.  The other two addresses are nearly always absent or the same as
+# `recipient`: their indexes hold the odd ones only, and so cost an insert next to nothing.
+for _name, _column in (("original", Event.original_recipient), ("final", Event.final_recipient)):
+    _differs = _column.is_distinct_from(Event.recipient)
+    Index(f"ix_event_{_name}_recipient", func.lower(_column), sqlite_where=_differs, postgresql_where=_differs)
+Index("ix_event_recipient", func.lower(Event.recipient))
+Index(
+    "ix_event_user",
+    Event.user_id,
+    Event.received_at,
+    sqlite_where=Event.user_id.is_not(None),
+    postgresql_where=Event.user_id.is_not(None),
+)
+Index(
+    "ix_event_document",
+    Event.document,
+    sqlite_where=Event.document.is_not(None),
+    postgresql_where=Event.document.is_not(None),
+)
+
+
+class Counter(Table):
+    """How many events of one sort came on one UTC day.  Survives the purge.  What is not known is 0 or ''."""
+
+    __tablename__ = "counter"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    company_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    mailbox_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    user_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sender_config: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    cause: Mapped[str] = mapped_column(primary_key=True)
+    recipient_domain: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012  read by SQLAlchemy when the class is made
