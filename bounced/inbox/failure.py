@@ -1,0 +1,89 @@
+"""The one place where whatever goes wrong between us and an IMAP server becomes words.
+
+imapclient, imaplib, ssl and the socket raise some twenty kinds of exceptions; a server that talks nonsense can make
+them raise any other.
+Source: RFC 9051 §7.1 (response codes).
+"""
+
+import imaplib
+import re
+import socket
+import ssl
+
+from imapclient.exceptions import CapabilityError, ProtocolError
+
+MAX_TEXT = 300  # characters kept of what a server says
+
+TEMPORARY = {"UNAVAILABLE", "SERVERBUG", "INUSE", "LIMIT", "CORRUPTION", "EXPUNGEISSUED"}
+LASTING = {
+    "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED", "CONTACTADMIN", "NOPERM", "CLIENTBUG",
+    "CANNOT", "TRYCREATE", "NONEXISTENT", "OVERQUOTA",
+}  # fmt: skip
+
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+WRAPPED = re.compile(r"""(?:command: \w+ => |\w+ failed: |(?:\w+ command error: )(?=BAD)|socket error: )+""")
+RAW_BYTES = re.compile(r"""(BAD )?\[?b(['"])(.*)\2\]?""")
+CODE = re.compile(r"\[([A-Z-]+)[] ]")
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether the server answered NO or BAD, so that the connection can be used on."""
+    broken = (imaplib.IMAP4.abort, ProtocolError, CapabilityError)
+    return isinstance(error, imaplib.IMAP4.error) and not isinstance(error, broken)
+
+
+def in_words(error: Exception, *, lasting: bool) -> tuple[str, bool]:
+    """What happened, in one clean line, and whether it may go away by itself.
+
+    lasting  whether a NO without a response code is taken as one that a person must mend
+    """
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"the server's certificate is not trusted: {clean(error.verify_message)}", False
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | ssl.SSLSyscallError():
+            return "the connection was closed", True
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER"):
+            return "the server does not speak TLS on this port", False
+        case ssl.SSLError():
+            return f"TLS failed: {clean(error.reason or str(error))}", True
+        case TimeoutError():
+            return "no answer in time", True
+        case socket.gaierror():
+            return f"the host name cannot be resolved: {clean(error.strerror or str(error))}", True
+        case UnicodeError() if not isinstance(error, UnicodeDecodeError):
+            return "the host name is not valid", False
+        case OSError():
+            return clean(error.strerror or str(error)).lower(), True
+        case imaplib.IMAP4.readonly():
+            return "the server opens it read-only", False
+        case CapabilityError():
+            return clean(str(error)), False
+        case ProtocolError():
+            return f"the server's answer is not IMAP: {clean(str(error))}", True
+        case imaplib.IMAP4.abort():
+            text = tidy(error)
+            return ("the connection was closed" if text in ("EOF", "unexpected EOF") else text), True
+        case imaplib.IMAP4.error():
+            text = tidy(error)
+            code = found[1] if (found := CODE.search(text)) else ""
+            return text, code in TEMPORARY or not (lasting or code in LASTING)
+        case MemoryError():
+            raise error
+        case _:
+            return f"the server's answer is not IMAP ({type(error).__name__})", True
+
+
+def tidy(error: Exception) -> str:
+    """The server's own words, without what imaplib and imapclient put around them."""
+    text = error.args[0] if error.args else ""
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+    text = WRAPPED.sub("", text[: 10 * MAX_TEXT], count=1)
+    if found := RAW_BYTES.fullmatch(text):
+        text = (found[1] or "") + found[3]
+    return clean(text.removeprefix("* "))
+
+
+def clean(text: str) -> str:
+    """One line without control characters, at most MAX_TEXT characters."""
+    text = CONTROLS.sub(" ", text[: 4 * MAX_TEXT]).strip()
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "..."
