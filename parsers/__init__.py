@@ -1,0 +1,57 @@
+"""Bytes in, dataclasses out: what a mail says about messages that were sent before.
+
+`parse` is the only door.  Nothing here knows a database, a network, a clock or the service above.
+"""
+
+from parsers.finish import clean, finish
+from parsers.message import Mail, read
+from parsers.order import ORDER
+from parsers.original import evidence
+from parsers.report import Kind, Outcome, Report
+
+__all__ = ["parse"]
+
+MAX_PROBLEM = 300
+"""Characters of one line about what went wrong; an error may quote the mail."""
+
+
+def parse(raw: bytes) -> Outcome:
+    """What `raw` says about each recipient, classified.
+
+    raw      one message as it was fetched; any size, any line ends
+    returns  at least one report; a single one of kind `other` where nothing is recognised
+    raises   nothing
+    cost     linear in len(raw), of which parsers.scan.MAX_BYTES are looked at
+    """
+    try:
+        return _parse(raw)
+    except Exception as error:  # noqa: BLE001  the door's promise: whatever a mail does, it becomes an event
+        return Outcome(reports=(Report(kind=Kind.OTHER),), problems=(_problem("parse", error),))
+
+
+def _parse(raw: bytes) -> Outcome:
+    mail = read(raw)
+    problems = list(mail.problems)
+    detector, reports = _detect(mail, problems)
+    return Outcome(
+        reports=finish(reports, evidence(mail)),
+        detector=detector,
+        problems=tuple(problems),
+        truncated=mail.truncated,
+    )
+
+
+def _detect(mail: Mail, problems: list[str]) -> tuple[str | None, tuple[Report, ...]]:
+    for name, detect in ORDER:
+        try:
+            reports = detect(mail)
+        except Exception as error:  # noqa: BLE001  a detector's bug must not lose the mail
+            problems.append(_problem(name, error))
+            continue
+        if reports:
+            return name, reports
+    return None, (Report(kind=Kind.OTHER),)
+
+
+def _problem(where: str, error: Exception) -> str:
+    return clean(f"{where}: {type(error).__name__}: {error}".replace("\n", " "), MAX_PROBLEM) or where

@@ -1,0 +1,58 @@
+"""Groups of "Name: value" lines, as delivery reports and feedback reports are written.
+
+Sources: RFC 3464 §2.1.1 (groups parted by blank lines), RFC 5965 §3.
+"""
+
+import re
+
+from parsers.headers import clean
+
+MAX_GROUPS = 2_000
+"""Groups read of one report: one for each recipient."""
+
+FIELD = re.compile(r"([A-Za-z][A-Za-z0-9-]{1,60})[ \t]*:[ \t]*(.*)")
+REPEATED = frozenset({"final-recipient", "original-recipient", "action", "status"})
+"""Fields that a group holds once: a second one begins the next group where the blank line is missing."""
+
+Group = dict[str, str]
+"""Values by lower-case field name, unfolded and decoded; of doubled fields the first that is not empty."""
+
+
+def groups(text: str) -> list[Group]:
+    """The groups of fields in `text`, in order.
+
+    Lines that are no field go on with the one before, indented or not.  Never raises.
+    """
+    found: list[Group] = []
+    group: Group = {}
+    name = ""
+    for line in text.split("\n"):
+        if not line or line.isspace():
+            if group:
+                found.append(group)
+                if len(found) == MAX_GROUPS:
+                    break
+                group = {}
+            name = ""
+        elif line[0] in " \t":
+            if name:
+                group[name] += "\n" + line
+        elif field := FIELD.match(line):
+            name = field[1].lower()
+            if group.get(name):
+                if name not in REPEATED:
+                    name = ""
+                    continue
+                found.append(group)
+                group = {}
+            group[name] = field[2]
+        elif name:
+            group[name] += "\n " + line
+    if group:
+        found.append(group)
+    return [{name: clean(value) for name, value in group.items()} for group in found]
+
+
+def without_comments(value: str) -> str:
+    """`value` without what stands in parentheses (RFC 5322 §3.2.2), as far as they are closed."""
+    return re.sub(r"\([^()]*\)", "", value).strip() if "(" in value else value

@@ -1,0 +1,170 @@
+"""The own scan: takes a mail apart within bounds, before any library sees it.
+
+One pass over the octets, in linear time and without copies of them: a part is a pair of offsets.  The scan is tolerant
+(what is missing is taken as it most likely was meant) and says what it had to be tolerant about, so that the caller
+can ask somebody else.  Only multiparts are taken apart; a message inside the message is a leaf until it is asked for.
+
+Sources: RFC 5322 §2.1 (header block), RFC 2046 §5.1.1 (multipart, delimiter lines).
+"""
+
+import re
+from dataclasses import dataclass
+
+from parsers.part import Part
+
+MAX_BYTES = 50 * 1024 * 1024
+"""Octets read of one mail: what large providers accept as a message, and seldom return whole."""
+MAX_HEADER_BYTES = 256 * 1024
+"""Octets of one header block: a To field of some thousand addresses fits, a body mistaken for a header does not."""
+MAX_PARTS = 500
+"""Parts of one mail: a digest has a hundred, a report has three."""
+MAX_DEPTH = 20
+"""Multiparts within multiparts: forwarding a forward adds one or two each time."""
+MAX_DELIMITERS = 50_000
+"""Lines looked at that begin "--", most of them dashes in a text: more of them are no mail but an attack."""
+
+DELIMITER = re.compile(rb"\n--([^\n]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A mail taken apart.
+
+    data    the octets, at most MAX_BYTES of them, with LF as the only line end
+    root    the tree of parts
+    flaws   why the mail is not well formed; () where everybody reads it alike
+    limits  which bounds were met; () where all of it was read
+    """
+
+    data: bytes
+    root: Part
+    flaws: tuple[str, ...]
+    limits: tuple[str, ...]
+
+
+def scan(raw: bytes) -> Scan:
+    """Take `raw` apart.  Line ends may be LF, CRLF or CR.  Never raises."""
+    limits: list[str] = []
+    if len(raw) > MAX_BYTES:
+        raw = raw[:MAX_BYTES]
+        limits.append(f"only the first {MAX_BYTES} bytes were read")
+    if b"\r" in raw:
+        raw = raw.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return _Scanner(raw, limits).run()
+
+
+def part_at(data: bytes, start: int, end: int) -> Part:
+    """The part from octet `start` to octet `end` of `data`, its header block ending at the first blank line."""
+    if data.startswith(b"\n", start):
+        return Part(data, start, start + 1, end)
+    blank = data.find(b"\n\n", start, end)
+    return Part(data, start, blank + 2 if blank >= 0 else end, end)
+
+
+class _Scanner:
+    """The state of one scan."""
+
+    def __init__(self, data: bytes, limits: list[str]) -> None:
+        self.data, self.limits = data, limits
+        self.flaws: list[str] = []
+        self.count = 0
+        # The multiparts that are open, innermost last: their delimiter, themselves, their parts so far.
+        self.open: list[tuple[bytes, Part, list[Part]]] = []
+        self.level_of: dict[bytes, int] = {}  # what stands behind the dashes of a delimiter line -> index into `open`
+
+    def run(self) -> Scan:
+        start = 0
+        if self.data.startswith(b"\n"):
+            start = len(self.data) - len(self.data.lstrip(b"\n"))
+            self.flaws.append("blank lines in front")
+        if self.data.startswith(b"From ", start):  # an mbox's line, no part of the mail
+            start = self.data.find(b"\n", start) + 1
+        root = self.begin(start)
+        if self.open:
+            self.split(root.body)
+        return Scan(self.data, root, tuple(self.flaws), tuple(self.limits))
+
+    def split(self, start: int) -> None:
+        """Follow the delimiter lines from `start` on to the end of the outermost multipart."""
+        for number, found in enumerate(DELIMITER.finditer(self.data, start - 1)):
+            if number == MAX_DELIMITERS:
+                self.limits.append(f"only the first {MAX_DELIMITERS} lines of dashes were read")
+                break
+            line = found[1].rstrip(b" \t")
+            level = self.level_of.get(line)
+            if level is None:
+                continue
+            if level + 1 < len(self.open):
+                self.flaws.append("multipart without end")
+                self.close(level + 1, found.start())
+            boundary, _, parts = self.open[level]
+            if parts:
+                parts[-1].end = found.start()
+            if line != boundary:
+                self.close(level, found.start())
+                if not self.open:
+                    return
+            elif self.count == MAX_PARTS:
+                self.limits.append(f"only the first {MAX_PARTS} parts were read")
+                break
+            else:
+                parts.append(self.begin(min(found.end() + 1, len(self.data))))
+        self.close(0, len(self.data))
+
+    def begin(self, start: int) -> Part:
+        """The part that begins at `start` and, for now, reaches to the end; a multipart is opened."""
+        self.count += 1
+        part = Part(self.data, start, self.body_of(start), len(self.data))
+        headers = part.headers
+        if not headers.flawless:
+            self.flaws.append("header line without a name")
+        if headers.count("content-type") > 1 or not part.is_plain_type:
+            self.flaws.append("odd Content-Type")
+        if part.is_multipart:
+            boundary = part.params.get("boundary", "").encode("utf-8", "surrogateescape")
+            if not boundary:
+                self.flaws.append("multipart without boundary")
+            elif len(self.open) == MAX_DEPTH:
+                self.limits.append(f"only {MAX_DEPTH} multiparts within each other were read")
+            else:
+                if boundary in self.level_of or part.type == "multipart/digest":
+                    self.flaws.append("odd multipart")
+                self.open.append((boundary, part, []))
+                self.watch()
+        return part
+
+    def body_of(self, start: int) -> int:
+        """Where the header block that begins at `start` ends."""
+        data = self.data
+        if data.startswith(b"\n", start):
+            return start + 1
+        window = min(len(data), start + MAX_HEADER_BYTES)
+        blank = data.find(b"\n\n", start, window)
+        body = blank + 2 if blank >= 0 else window
+        if self.open and data.find(b"\n--", start - 1, body) >= 0:
+            for found in DELIMITER.finditer(data, start - 1, body):
+                if found[1].rstrip(b" \t") in self.level_of:
+                    self.flaws.append("header without end")
+                    return max(start, found.start())
+        if blank < 0:
+            self.flaws.append("header without end")
+            if window < len(data):
+                self.limits.append(f"only the first {MAX_HEADER_BYTES} bytes of a header were read")
+        return body
+
+    def close(self, level: int, end: int) -> None:
+        """Close the multiparts from `level` inwards: what they still have open ends at `end`."""
+        for _, part, parts in self.open[level:]:
+            if not parts:
+                self.flaws.append("multipart without parts")
+            elif parts[-1].end > end:
+                parts[-1].end = end
+            part.parts = tuple(parts)
+        del self.open[level:]
+        self.watch()
+
+    def watch(self) -> None:
+        """Bring `level_of` up to date."""
+        self.level_of = {}
+        for level, (boundary, _, _) in enumerate(self.open):
+            self.level_of[boundary] = self.level_of[boundary + b"--"] = level
