@@ -212,7 +212,7 @@ class Session:
             yield batch
 
     def _batch(self, uids: list[int], known: Mapping[int, Answer], sizes: Mapping[int, int]) -> Iterator[list[Fetched]]:
-        """One batch; what there is of it when the connection is lost for good, so that the next poll begins behind it."""
+        """One batch; when the connection is lost for good, what there is of it: the next poll begins behind it."""
         small = [uid for uid in uids if sizes.get(uid, self._limit + 1) <= self._limit]
         octets = 2 * sum(sizes[uid] for uid in small) + self._limit  # some servers announce sizes that are not exact
         answers = self._ask(small, ["BODY.PEEK[]"], octets)[0] if small else {}
