@@ -1,5 +1,6 @@
-"""The command line.  Each command reads its arguments, calls one service and prints; exit 0 done, 1 failed, 2 wrong usage.
+"""The command line: each command reads its arguments, calls one service and prints.
 
+Exit status: 0 done, 1 failed (one clear line on standard error), 2 wrong usage.
 Heavy imports stand inside the commands, so that `bounced --help` answers at once.
 """
 

@@ -12,10 +12,14 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
+import typer
+
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet takes a cell that begins so for a formula."""
 
-PIPE_WIDTH = 250  # columns of a table that goes into a pipe: wide enough to be searched line by line
+COLUMN_WIDTH = 40  # columns of text; an id has 36
+LAST_WIDTH = 160
+PIPE_WIDTH = 1_000  # into a pipe nothing is cut for want of room
 
 
 class Format(StrEnum):
@@ -37,7 +41,7 @@ def write(rows: Iterable[Mapping[str, Any]], style: Format, *, columns: Sequence
             table(rows, columns)
         case Format.JSONL:
             for row in rows:
-                print_line(json.dumps(row, ensure_ascii=False))
+                typer.echo(json.dumps(row, ensure_ascii=False))
         case Format.CSV:
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(keys)
@@ -46,25 +50,20 @@ def write(rows: Iterable[Mapping[str, Any]], style: Format, *, columns: Sequence
 
 
 def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Writes rows as a table: no frame, one line each in a pipe."""
+    """Writes rows as a table without frame, one line each; what does not fit is cut off the last column."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        drawn.add_column(column, overflow="ellipsis", no_wrap=True)
+    on_terminal = sys.stdout.isatty()
+    drawn = Table(box=None, pad_edge=False, header_style="bold", expand=on_terminal)
+    for column in columns[:-1]:
+        drawn.add_column(column, no_wrap=True, max_width=COLUMN_WIDTH)
+    drawn.add_column(columns[-1], no_wrap=True, max_width=LAST_WIDTH, ratio=1 if on_terminal else None)
     for row in rows:
-        drawn.add_row(*(Text(plain(row.get(column))) for column in columns))
-    if not drawn.row_count:
-        return
-    piped = not sys.stdout.isatty()
-    Console(width=PIPE_WIDTH if piped else None, highlight=False).print(drawn)
-
-
-def print_line(text: str) -> None:
-    """One line on standard output."""
-    sys.stdout.write(f"{text}\n")
+        drawn.add_row(*(Text(plain(row.get(column)), overflow="ellipsis") for column in columns))
+    if drawn.row_count:
+        Console(width=None if on_terminal else PIPE_WIDTH, highlight=False).print(drawn)
 
 
 def plain(value: object) -> str:
@@ -113,3 +112,9 @@ def progress(what: str, total: int | None) -> Iterator[Any]:
     with bar:
         task = bar.add_task(what, total=total)
         yield lambda more: bar.advance(task, more)
+
+
+def lines(texts: Iterable[str]) -> None:
+    """Lines of text on standard output, made harmless one by one."""
+    for text in texts:
+        typer.echo(plain(text))

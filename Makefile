@@ -1,0 +1,46 @@
+# `make demo` shows the service at work; `make test` tests everything.  Both set up what they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+VERSIONS := 3.11 3.12 3.13
+
+.PHONY: setup demo test test-all lint bench docs clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV) || { [ "$$(id -u)" = 0 ] && apt-get install -y python3-venv && $(PYTHON) -m venv $(VENV); }
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/bounced demo
+
+test: lint
+	$(BIN)/python -m tests.servers
+	$(BIN)/python -m pytest
+
+# the same suite on each supported Python that is here, on the path or among pyenv's versions
+test-all:
+	@for version in $(VERSIONS); do \
+	  python=$$(command -v python$$version || ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python 2>/dev/null | tail -n 1); \
+	  "$$python" -c '' 2>/dev/null || { echo "== Python $$version: not here"; continue; }; \
+	  echo "== Python $$version"; \
+	  $(MAKE) test PYTHON="$$python" VENV=build/venv-$$version || exit 1; \
+	done
+
+lint: setup
+	$(BIN)/ruff check bounced parsers tests bench
+	$(BIN)/ruff format --check bounced parsers tests bench
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m tests.servers
+	$(BIN)/python -m bench
+
+docs: setup
+	$(BIN)/python -m docs
+
+clean:
+	rm -rf .venv build var .pytest_cache .mypy_cache .ruff_cache .hypothesis

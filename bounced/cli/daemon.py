@@ -1,0 +1,79 @@
+"""bounced run, poll, check, migrate: the service, and what its administrator does beside it."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from bounced.cli.context import configuration
+
+
+def run(context: typer.Context) -> None:
+    """Run the service: polls all mailboxes and purges by retention.
+
+    SIGTERM finishes the batch in hand, SIGHUP reads the configuration again.
+    """
+    from bounced.service.daemon import Daemon
+
+    Daemon(lambda: configuration(context)).run()
+
+
+def poll(
+    context: typer.Context,
+    once: Annotated[bool, typer.Option("--once", help="Poll once and end.")] = False,
+    mailbox: Annotated[str | None, typer.Option(metavar="NAME", help="Only this mailbox.")] = None,
+) -> None:
+    """Poll every mailbox once and print what was found."""
+    if not once:
+        raise typer.BadParameter("poll needs --once; to poll for ever, use `bounced run`", param_hint="--once")
+    import threading
+
+    from bounced.errors import ConfigError
+    from bounced.service.poll import Poller
+    from bounced.store.engine import Store
+
+    config = configuration(context)
+    boxes = [box for box in config.mailbox if mailbox in (None, box.name)]
+    if not boxes:
+        raise ConfigError(f"no mailbox is named {mailbox}" if mailbox else "no mailbox is configured")
+    config.read_secrets()
+    failed = False
+    with Store.open(config.database.url) as store:
+        poller = Poller(store, threading.Event())
+        for box in boxes:
+            found = poller.poll(box, config)
+            failed |= found.error is not None or found.elsewhere
+            if found.error is not None:
+                typer.echo(f"bounced: {found.error}", err=True)
+            elif found.elsewhere:
+                typer.echo(f"bounced: mailbox {box.name}: another process polls it just now", err=True)
+            counts = ", ".join(
+                f"{count} {kind.value} {cause or ''}".rstrip()
+                for (kind, cause), count in found.taken.events.most_common()
+            )
+            typer.echo(f"{box.name}: {found.taken.messages} messages{f': {counts}' if counts else ''}")
+    if failed:
+        sys.exit(1)
+
+
+def check(context: typer.Context) -> None:
+    """Test the configuration, the database and each mailbox's login; exit 1 if anything is wrong."""
+    from bounced.service.check import check as run_checks
+
+    config = configuration(context)
+    typer.echo(f"ok    configuration: {len(config.mailbox)} mailboxes")
+    failed = False
+    for verdict in run_checks(config):
+        failed |= verdict.error is not None
+        text = verdict.error or f"{verdict.what}{': ' if verdict.detail else ''}{verdict.detail}"
+        typer.echo(f"{'WRONG' if verdict.error else 'ok   '} {text}")
+    if failed:
+        sys.exit(1)
+
+
+def migrate(context: typer.Context) -> None:
+    """Bring the database to the current schema."""
+    from bounced.store.engine import Store
+
+    Store.open(configuration(context).database.url, migrate=True).close()
+    typer.echo("the database is at the current schema")

@@ -1,0 +1,229 @@
+"""bounced companies and users: whose mail it is.  They live in the database and are set or imported here."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from bounced.cli.context import database
+from bounced.cli.output import Format, lines, plain, write
+from bounced.errors import InputError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from bounced.store.people import User
+
+COMPANY_KEYS = ("name", "mail_sending_user_code")
+USER_KEYS = ("company", "code", "name", "email", "mail_sender", "smtp_server", "smtp_tls", "smtp_username")
+
+companies = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, show, add, set and import companies.")
+users = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, show, add, set and import users.")
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How the rows are written.")]
+MailSendingUser = Annotated[
+    str | None,
+    typer.Option(
+        "--mail-sending-user", metavar="CODE", help='The user whose SMTP settings are the base for all; "" for nobody.'
+    ),
+]
+
+
+@companies.command("list")
+def list_companies(context: typer.Context, format: FormatOption = Format.TABLE) -> None:  # noqa: A002
+    """List the companies."""
+    from bounced.store import people
+
+    with database(context) as store, store.reading() as connection:
+        write(map(asdict, people.companies(connection)), format, columns=COMPANY_KEYS, keys=COMPANY_KEYS)
+
+
+@companies.command("show")
+def show_company(context: typer.Context, name: str) -> None:
+    """Show one company and its users."""
+    from bounced.store import people
+
+    with database(context) as store, store.reading() as connection:
+        company = people.find_company(connection, name)
+        if company is None:
+            raise InputError(f"there is no company {plain(name)}")
+        members = people.users(connection, company_id=company.id)
+    lines((f"company:            {company.name}", f"mail sending user:  {company.mail_sending_user_code or '-'}", ""))
+    write(map(asdict, members), Format.TABLE, columns=USER_KEYS[1:], keys=())
+
+
+@companies.command("add")
+def add_company(context: typer.Context, name: str, mail_sending_user: MailSendingUser = None) -> None:
+    """Add a company; its name is the local part of its event address."""
+    _put_company(context, name, mail_sending_user, known=False)
+
+
+@companies.command("set")
+def set_company(context: typer.Context, name: str, mail_sending_user: MailSendingUser = None) -> None:
+    """Change a company."""
+    if mail_sending_user is None:
+        raise typer.BadParameter("nothing to set", param_hint="--mail-sending-user")
+    _put_company(context, name, mail_sending_user, known=True)
+
+
+@companies.command("import")
+def import_companies(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or JSON with name and mail_sending_user_code.")],
+) -> None:
+    """Add or change companies from a CSV or JSON file: all of them or, if one is wrong, none."""
+    from bounced.service.tables import read_table
+    from bounced.store import people
+
+    rows = read_table(path, COMPANY_KEYS)
+    with database(context) as store, store.writing() as connection:
+        for row in rows:
+            company_id = people.ensure_company(connection, row.get("name") or "")
+            if "mail_sending_user_code" in row:
+                people.set_mail_sending_user(connection, company_id, row["mail_sending_user_code"] or None)
+    typer.echo(f"{len(rows)} companies")
+
+
+def _put_company(context: typer.Context, name: str, mail_sending_user: str | None, *, known: bool) -> None:
+    from bounced.store import people
+
+    with database(context) as store, store.writing() as connection:
+        if (people.find_company(connection, name) is not None) != known:
+            raise InputError(f"there is {'no company' if known else 'a company already:'} {plain(name)}")
+        company_id = people.ensure_company(connection, name)
+        if mail_sending_user is not None:
+            people.set_mail_sending_user(connection, company_id, mail_sending_user or None)
+
+
+CompanyOption = Annotated[str, typer.Option("--company", help="The company.")]
+NameOption = Annotated[str | None, typer.Option("--name", help="Display name.")]
+EmailOption = Annotated[str | None, typer.Option("--email", help="E-mail address.")]
+SenderOption = Annotated[
+    Literal["directo", "smtp", "directo-reply-to", "microsoft365", ""] | None,
+    typer.Option("--mail-sender", help="How mail leaves; empty for not set."),
+]
+ServerOption = Annotated[str | None, typer.Option("--smtp-server", metavar="HOST:PORT", help="For smtp.")]
+TlsOption = Annotated[Literal["ssl", "starttls", "none", ""] | None, typer.Option("--smtp-tls", help="For smtp.")]
+UsernameOption = Annotated[str | None, typer.Option("--smtp-username", help="For smtp.")]
+
+
+@users.command("list")
+def list_users(
+    context: typer.Context,
+    company: Annotated[str | None, typer.Option(help="Only this company's.")] = None,
+    format: FormatOption = Format.TABLE,  # noqa: A002
+) -> None:
+    """List the users."""
+    from bounced.store import people
+
+    with database(context) as store, store.reading() as connection:
+        company_id = _company_id(connection, company) if company is not None else None
+        found = people.users(connection, company_id=company_id)
+    write(map(asdict, found), format, columns=USER_KEYS, keys=USER_KEYS)
+
+
+@users.command("show")
+def show_user(
+    context: typer.Context,
+    code: str,
+    company: Annotated[str | None, typer.Option(help="Needed when several companies have such a user.")] = None,
+) -> None:
+    """Show one user's card."""
+    with database(context) as store, store.reading() as connection:
+        user = _user(connection, code, company)
+    card = asdict(user)
+    lines(f"{key.replace('_', ' ') + ':':<16}{card[key] or '-'}" for key in USER_KEYS)
+
+
+@users.command("add")
+def add_user(
+    context: typer.Context,
+    code: str,
+    company: CompanyOption,
+    name: NameOption = None,
+    email: EmailOption = None,
+    mail_sender: SenderOption = None,
+    smtp_server: ServerOption = None,
+    smtp_tls: TlsOption = None,
+    smtp_username: UsernameOption = None,
+) -> None:
+    """Add a user; the company is made known if it was not."""
+    from bounced.store import people
+
+    card = _card(code, name, email, mail_sender, smtp_server, smtp_tls, smtp_username)
+    with database(context) as store, store.writing() as connection:
+        company_id = people.ensure_company(connection, company)
+        if people.find_user(connection, company_id, code):
+            raise InputError(f"there is a user {plain(code)} already in company {plain(company)}")
+        people.put_users(connection, company_id, [card])
+
+
+@users.command("set")
+def set_user(
+    context: typer.Context,
+    code: str,
+    company: CompanyOption,
+    name: NameOption = None,
+    email: EmailOption = None,
+    mail_sender: SenderOption = None,
+    smtp_server: ServerOption = None,
+    smtp_tls: TlsOption = None,
+    smtp_username: UsernameOption = None,
+) -> None:
+    """Change a user's card: what is given is set, an empty value takes it off."""
+    from bounced.store import people
+
+    card = _card(code, name, email, mail_sender, smtp_server, smtp_tls, smtp_username)
+    if len(card) == 1:
+        raise typer.BadParameter("nothing to set", param_hint="--name and the others")
+    with database(context) as store, store.writing() as connection:
+        user = _user(connection, code, company)
+        people.put_users(connection, user.company_id, [card])
+
+
+@users.command("import")
+def import_users(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(metavar="FILE", help=f"CSV or JSON with {', '.join(USER_KEYS)}.")],
+) -> None:
+    """Add or change users from a CSV or JSON file: all of them or, if one is wrong, none."""
+    from bounced.service.tables import read_table
+    from bounced.store import people
+
+    rows = read_table(path, USER_KEYS)
+    by_company: dict[str, list[dict[str, str | None]]] = {}
+    for row in rows:
+        by_company.setdefault(row.pop("company", None) or "", []).append(row)
+    with database(context) as store, store.writing() as connection:
+        for company, cards in by_company.items():
+            people.put_users(connection, people.ensure_company(connection, company), cards)
+    typer.echo(f"{len(rows)} users")
+
+
+def _card(code: str, *values: str | None) -> dict[str, str | None]:
+    """What was given on the command line; "" stays, and takes the value off."""
+    given: Iterator[tuple[str, Any]] = zip(USER_KEYS[2:], values, strict=True)
+    return {"code": code} | {key: value for key, value in given if value is not None}
+
+
+def _company_id(connection: "Connection", name: str) -> int:
+    from bounced.store import people
+
+    company = people.find_company(connection, name)
+    if company is None:
+        raise InputError(f"there is no company {plain(name)}")
+    return company.id
+
+
+def _user(connection: "Connection", code: str, company: str | None) -> "User":
+    from bounced.store import people
+
+    company_id = _company_id(connection, company) if company is not None else None
+    found = people.users(connection, company_id=company_id, code=code)
+    if not found:
+        raise InputError(f"there is no user {plain(code)}{f' in company {plain(company)}' if company else ''}")
+    if len(found) > 1:
+        raise InputError(f"several companies have a user {code}; name one: {', '.join(user.company for user in found)}")
+    return found[0]

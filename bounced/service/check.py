@@ -1,0 +1,44 @@
+"""Tests what the service needs before it needs it: the database, and each mailbox's login, folder and action."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bounced.config import Config, Mailbox
+from bounced.errors import BouncedError
+from bounced.inbox.imap import Session
+from bounced.store.engine import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One thing that was tested."""
+
+    what: str
+    error: str | None  # None: it works
+    detail: str = ""
+
+
+def check(config: Config) -> Iterator[Verdict]:
+    """Tests one thing after the other; nothing is changed, in the mailboxes least of all."""
+    yield _database(config)
+    for box in config.mailbox:
+        yield _mailbox(box, config.poll.max_message_size)
+
+
+def _database(config: Config) -> Verdict:
+    try:
+        Store.open(config.database.url).close()
+    except BouncedError as error:
+        return Verdict("database", str(error))
+    return Verdict("database", None)
+
+
+def _mailbox(box: Mailbox, max_message_size: int) -> Verdict:
+    what = f"mailbox {box.name}"
+    try:
+        with Session(box, max_message_size=max_message_size) as session:
+            folder = session.select()
+            session.check_action()
+    except BouncedError as error:
+        return Verdict(what, str(error))
+    return Verdict(what, None, f"{folder.exists} messages in {box.folder}, after storing: {box.after}")

@@ -1,0 +1,213 @@
+"""One poll of one mailbox: what a crash left undone first, then every new message, then those that stayed open.
+
+The order is the promise: fetch, store and commit, only then act in the mailbox.
+"""
+
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from bounced import log as logs
+from bounced.config import After, Config, Mailbox
+from bounced.errors import BouncedError, LeaseLostError, StoreError
+from bounced.inbox.imap import Fetched, Session
+from bounced.service import lease
+from bounced.service.ingest import Place, Taken, ingest
+from bounced.store import mailboxes, mails, people
+from bounced.store.engine import Store
+
+log = logs.get(__name__)
+
+ACTIONS_AT_A_TIME = 500
+"""Actions left undone that are read from the database and done at once."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What one poll brought, and why it ended early, if it did."""
+
+    mailbox: str
+    taken: Taken = field(default_factory=Taken)
+    error: str | None = None
+    elsewhere: bool = False  # another process polls this mailbox
+
+
+class Poller:
+    """Polls mailboxes, each by one thread at a time; `abort` and the stop event work from any thread."""
+
+    def __init__(self, store: Store, stop: threading.Event) -> None:
+        """`stop`: once set, every poll ends after the batch in hand."""
+        self.events = 0  # stored since the start
+        self._store = store
+        self._stop = stop
+        self._owner = lease.owner()
+        self._sessions: dict[str, Session] = {}
+        self._beats: dict[str, float] = {}  # when each running poll made progress last, monotonic seconds
+
+    def poll(self, box: Mailbox, config: Config) -> Found:
+        """Polls one mailbox; never raises a BouncedError: a sick mailbox is its own business."""
+        found = Found(box.name)
+        started = time.monotonic()
+        with structlog.contextvars.bound_contextvars(mailbox=box.name):
+            self._beats[box.name] = started
+            try:
+                row = self._take_lease(box)
+                if row is None:
+                    found.elsewhere = True
+                else:
+                    self._leased(row, box, config, found)
+            except LeaseLostError:
+                found.elsewhere = True
+            except BouncedError as error:
+                found.error = str(error)
+            finally:
+                del self._beats[box.name]
+            if found.taken.messages or found.elsewhere:
+                log.info(
+                    "polled" if not found.elsewhere else "polled elsewhere",
+                    mails=found.taken.messages,
+                    events=found.taken.events.total(),
+                    took_ms=round((time.monotonic() - started) * 1_000),
+                )
+        return found
+
+    def abort(self) -> None:
+        """Cuts the connections of all running polls; what they have not committed comes again."""
+        for session in list(self._sessions.values()):
+            session.abort()
+
+    def is_stuck(self, longer_than: timedelta) -> bool:
+        """Whether a running poll has made no progress for so long."""
+        oldest = min(list(self._beats.values()), default=None)
+        return oldest is not None and time.monotonic() - oldest > longer_than.total_seconds()
+
+    def _leased(self, row: mailboxes.Mailbox, box: Mailbox, config: Config, found: Found) -> None:
+        try:
+            with Session(box, max_message_size=config.poll.max_message_size) as session:
+                self._sessions[box.name] = session
+                self._drain(session, row, box, config, found)
+            with self._writing(row.id) as connection:
+                mailboxes.succeeded(connection, row.id, datetime.now(UTC))
+        except LeaseLostError:
+            raise
+        except BouncedError as error:
+            self._note_failure(row.id, str(error))
+            raise
+        finally:
+            self._sessions.pop(box.name, None)
+            self._give_back(row.id)
+
+    def _take_lease(self, box: Mailbox) -> mailboxes.Mailbox | None:
+        """The mailbox's row, leased to this process; None: somebody else has it."""
+        now = datetime.now(UTC)
+        with self._store.writing() as connection:
+            company_id = people.ensure_company(connection, box.company) if box.company else None
+            row = mailboxes.ensure(connection, box.name, company_id=company_id)
+            if row.lease_owner and row.lease_owner != self._owner and lease.is_gone(row.lease_owner):
+                mailboxes.release_lease(connection, row.id, row.lease_owner)
+            if not mailboxes.acquire_lease(connection, row.id, self._owner, now, now + lease.LENGTH):
+                return None
+        return row
+
+    def _give_back(self, mailbox_id: int) -> None:
+        try:
+            with self._store.writing() as connection:
+                mailboxes.release_lease(connection, mailbox_id, self._owner)
+        except StoreError as error:  # the lease runs out by itself
+            log.warning("lease not given back", error=str(error))
+
+    def _note_failure(self, mailbox_id: int, error: str) -> None:
+        try:
+            with self._store.writing() as connection:
+                mailboxes.failed(connection, mailbox_id, datetime.now(UTC), error)
+        except StoreError as failed:  # the database itself may be what failed
+            log.warning("failure not noted", error=str(failed))
+
+    def _drain(self, session: Session, row: mailboxes.Mailbox, box: Mailbox, config: Config, found: Found) -> None:
+        folder = session.select()
+        session.check_action()
+        cursor = row.cursor if row.uidvalidity == folder.uidvalidity else 0
+        if row.uidvalidity not in (None, folder.uidvalidity):
+            log.warning("UIDVALIDITY has changed", before=row.uidvalidity, now=folder.uidvalidity)
+        with self._writing(row.id) as connection:
+            mails.set_aside(connection, row.id, folder.uidvalidity)
+            adopt = mails.has_other_uidvalidity(connection, row.id, folder.uidvalidity)
+            still_open = mails.open_uids(connection, row.id, folder.uidvalidity)
+        place = Place(
+            box=box,
+            mailbox_id=row.id,
+            uidvalidity=folder.uidvalidity,
+            event_domain=config.directo.event_domain,
+            owner=self._owner,
+            adopt=adopt,
+        )
+        self._finish_actions(session, place)
+        for uids in session.uids_above(cursor):
+            for batch in session.fetch(uids):
+                cursor = batch[-1].uid
+                self._take(session, place, batch, found, cursor, backlog=len(uids) - bisect_right(uids, cursor))
+                if self._stop.is_set():
+                    return
+                del batch  # or it would live on while the next one is fetched
+        self._retry_open(session, place, list(still_open), found, cursor)
+        with self._writing(row.id) as connection:
+            mailboxes.advance(
+                connection, row.id, uidvalidity=folder.uidvalidity, cursor=cursor, backlog=0, waiting_since=None
+            )
+
+    def _take(
+        self, session: Session, place: Place, batch: list[Fetched], found: Found, cursor: int, *, backlog: int
+    ) -> None:
+        taken = ingest(self._store, place, batch, cursor=cursor, backlog=backlog)
+        found.taken.add(taken)
+        self.events += taken.events.total()
+        self._act(session, place, taken.to_do)
+
+    def _finish_actions(self, session: Session, place: Place) -> None:
+        """Does what was committed but not done in the mailbox, because something broke between the two."""
+        while True:
+            with self._store.reading() as connection:
+                left = mails.pending_actions(connection, place.mailbox_id, place.uidvalidity, ACTIONS_AT_A_TIME)
+            if not left or self._stop.is_set():
+                return
+            self._act(session, place, left)
+
+    def _act(self, session: Session, place: Place, to_do: list[mails.PendingAction]) -> None:
+        """Acts in the mailbox, then notes that it is done.  Lost in between, it is done again: that changes nothing."""
+        self._beats[place.box.name] = time.monotonic()
+        by_action: dict[str, list[mails.PendingAction]] = {}
+        for item in to_do:
+            by_action.setdefault(item.action, []).append(item)
+        for action, items in by_action.items():
+            session.act(After.parse(action), [item.uid for item in items])
+            with self._writing(place.mailbox_id) as connection:
+                mails.clear_actions(connection, [item.mail_id for item in items])
+
+    def _retry_open(self, session: Session, place: Place, uids: list[int], found: Found, cursor: int) -> None:
+        """Tries again what an earlier poll could not fetch; what is gone by now is forgotten."""
+        seen: set[int] = set()
+        for batch in session.fetch(uids):
+            seen.update(mail.uid for mail in batch)
+            self._take(session, place, batch, found, cursor, backlog=0)
+            if self._stop.is_set():
+                return
+        if gone := [uid for uid in uids if uid not in seen]:
+            with self._writing(place.mailbox_id) as connection:
+                mails.close_open(connection, place.mailbox_id, place.uidvalidity, gone)
+
+    @contextmanager
+    def _writing(self, mailbox_id: int) -> Iterator[Connection]:
+        """A transaction that holds the lease.
+
+        raises   LeaseLostError, StoreError: nothing was changed
+        """
+        with self._store.writing() as connection:
+            mailboxes.renew_lease(connection, mailbox_id, self._owner, datetime.now(UTC) + lease.LENGTH)
+            yield connection
