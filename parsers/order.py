@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from parsers import dsn
+from parsers import arf, autoreply, dsn, mdn
+from parsers.layouts import exchange, exim, gmail, postfix, qmail
 from parsers.message import Mail
 from parsers.report import Report
 
@@ -10,5 +11,13 @@ Detector = Callable[[Mail], tuple[Report, ...]]
 """() means "not mine".  A detector may leave to the door what every report gets: evidence, cause, bounds."""
 
 ORDER: tuple[tuple[str, Detector], ...] = (
-    ("dsn", dsn.parse),  # a standard beats every layout
+    ("arf", arf.parse),  # standards beat every layout, and these three are told apart by the type of a part
+    ("dsn", dsn.parse),
+    ("mdn", mdn.parse),
+    ("qmail", qmail.parse),  # exact first words, cannot take another's mail
+    ("exim", exim.parse),  # a sentence of its own each, in any order
+    ("postfix", postfix.parse),
+    ("exchange", exchange.parse),
+    ("gmail", gmail.parse),
+    ("autoreply", autoreply.parse),  # last: servers mark their bounces as replies too
 )

@@ -3,8 +3,9 @@
 Sources: RFC 3463 (status), RFC 5321 §4.2 (reply), RFC 3464 §2.3 (fields that say the same, or less).
 """
 
+from parsers import address
 from parsers.reply import find_reply
-from parsers.report import MAX_DIAGNOSTIC
+from parsers.report import MAX_DIAGNOSTIC, Kind, Report
 from parsers.status import find_status, is_generic
 
 MAX_MENTIONS = 10
@@ -62,3 +63,32 @@ def best_status(stated: str | None, *words: str | None) -> str | None:
 def best_reply(*words: str | None) -> int | None:
     """The first reply code in `words`, best first."""
     return next((code for text in words if text and (code := find_reply(text))), None)
+
+
+def refusal(
+    kind: Kind,
+    recipient: str | None,
+    reason: str,
+    *,
+    original: str | None = None,
+    remote_mta: str | None = None,
+    reporting_mta: str | None = None,
+) -> Report:
+    """The Report of a layout that gives for each recipient nothing but an address and words.
+
+    original   the address before forwarding, where the notice names it: that is the one written to
+    """
+    final = address.bare(recipient)
+    before = address.bare(original)
+    words = unfold(reason)
+    return Report(
+        kind=kind,
+        recipient=before or final,
+        original_recipient=before,
+        final_recipient=final,
+        status=best_status(None, words),
+        smtp_code=best_reply(words),
+        diagnostic=words or None,
+        remote_mta=remote_mta,
+        reporting_mta=reporting_mta,
+    )

@@ -1,0 +1,51 @@
+"""Complaints: the abuse reporting format, RFC 5965 (and RFC 6591 for authentication failures).
+
+Recognised by: a part message/feedback-report.
+Shape: one group of fields, of which Original-Rcpt-To may stand more than once; the message follows as in a bounce.
+    A provider that hides whom the message was for leaves the field out or writes "redacted".
+Fixtures: fixtures/arf/
+"""
+
+from parsers import address
+from parsers.headers import Headers
+from parsers.message import Mail
+from parsers.original import returned
+from parsers.report import Evidence, Kind, Report
+
+REPORT_TYPE = "message/feedback-report"
+RECIPIENT_FIELDS = ("original-rcpt-to", "removal-recipient", "redacted-address")
+
+
+def parse(mail: Mail) -> tuple[Report, ...]:
+    """One Report for each recipient that the complaint names, or one without; () where there is no feedback report."""
+    for part in mail.leaves:
+        if part.type == REPORT_TYPE:
+            break
+    else:
+        return ()
+    fields = Headers("\n".join(line for line in part.text.split("\n") if line and not line.isspace()))
+    envelope_id = fields.get("original-envelope-id")
+    return tuple(
+        Report(
+            kind=Kind.COMPLAINT,
+            recipient=recipient,
+            original_recipient=recipient if "original-rcpt-to" in fields else None,
+            feedback_type=(fields.get("feedback-type") or "").lower() or None,
+            reporting_mta=_host(fields.get("reporting-mta")),
+            evidence=Evidence(envelope_id=address.xtext(envelope_id) if envelope_id else None),
+        )
+        for recipient in _recipients(fields, mail) or (None,)
+    )
+
+
+def _recipients(fields: Headers, mail: Mail) -> tuple[str, ...]:
+    for name in RECIPIENT_FIELDS:
+        if found := address.all_of(fields.all(name)):
+            return found
+    sent = returned(mail)
+    found = address.all_of(sent.all("to"))
+    return found if len(found) == 1 else ()
+
+
+def _host(value: str | None) -> str | None:
+    return value.rpartition(";")[2].strip() or None if value else None

@@ -1,0 +1,63 @@
+"""Automatic replies: RFC 3834, and what was written before it and beside it.  A vacation reply is not a bounce.
+
+Recognised by: Auto-Submitted: auto-replied; a header that only answering machines write; or a subject that begins with
+    the words for "automatic reply" or "out of office", as Exchange and webmail put them in the user's language.
+Not: what a mail server sends, whatever it calls itself (Exim and Postfix mark their bounces auto-replied), reports,
+    and mailing lists.
+Fixtures: fixtures/autoreply/
+"""
+
+import re
+
+from parsers import address
+from parsers.message import Mail
+from parsers.report import Kind, Report
+from parsers.sender import MAILER, is_failure
+
+OWN_HEADERS = (
+    "x-autoreply",
+    "x-autorespond",
+    "x-autoresponder",
+    "x-autoreply-from",
+    "x-mail-autoreply",
+    "x-ms-exchange-inbox-rules-loop",
+    "x-vacation",
+)
+HINTS = ("x-auto-response-suppress", "precedence", "auto-submitted", "in-reply-to")
+"""Headers that others write too: they count beside words in the subject."""
+
+SUBJECT = re.compile(
+    r"(?:re: ?|aw: ?|\[[^\]]{1,40}\] ?)?(?:"
+    r"auto(?:matic|matic(?:al)?ly generated|mated)?[ -]?(?:reply|response|respon[sd]er?|answer)|out[ -]of[ -](?:the[ -])?office"
+    r"|away from (?:my|the) |on (?:vacation|holiday|leave)\b|vacation (?:reply|message|response)|i am (?:out|away)"
+    r"|automaatvastus|automaatne (?:vastus|teade)|kontorist (?:ära|väljas)|(?:olen )?(?:puhkusel|puhkuse|eemal)\b|puhkus\b"
+    r"|automaattinen (?:vastaus|poissaolo)|poissa(?:olo)?\b|lomalla\b"
+    r"|automatische? (?:antwort|abwesenheit|rückantwort|reactie)|abwesen|nicht im (?:büro|haus)"
+    r"|réponse automatique|absence du bureau|absent du bureau|message d'absence"
+    r"|respuesta automática|fuera de la oficina|risposta automatica|fuori (?:sede|ufficio)|resposta automática"
+    r"|автоответ|автоматический ответ|нет на (?:месте|работе)|в отпуске|autosvar|frånvar|fravær|automatisk svar"
+    r"|automātisk|automatinis atsakymas|automatyczna odpowiedź|odpověď v nepřítomnosti|自動(?:応答|返信)|不在"
+    r")",
+    re.I,
+)
+
+
+def parse(mail: Mail) -> tuple[Report, ...]:
+    """One Report naming who answered; () where no machine did."""
+    headers = mail.headers
+    if mail.root.type == "multipart/report" or "list-id" in headers or "list-post" in headers:
+        return ()
+    sender = headers.get("from") or ""
+    if MAILER.search(sender) or is_failure(mail):
+        return ()
+    submitted = (headers.raw("auto-submitted") or "").strip().lower()
+    subject = headers.get("subject") or ""
+    if (
+        submitted.startswith("auto-replied")
+        or any(name in headers for name in OWN_HEADERS)
+        or "vacation" in (headers.raw("x-apple-action") or "").lower()
+        or (headers.raw("precedence") or "").strip().lower() in {"auto_reply", "auto-reply"}
+        or (SUBJECT.match(subject) and (any(name in headers for name in HINTS) or ":" in subject))
+    ):
+        return (Report(kind=Kind.AUTO_REPLY, recipient=address.bare(sender)),)
+    return ()

@@ -1,0 +1,52 @@
+"""Gmail without a delivery status part: what it wrote until 2016, and its newer text where the report is lost.
+
+Recognised by: "Delivery to the following recipient", or one of the headlines of the newer text ("** Address not found
+    **"), at the start of a line, from a mail server's address.
+Shape: the recipients stand indented under the sentence, or in the sentence under the headline; one reason for all
+    follows "Technical details of permanent failure:" or "The response was:".
+Source: Google, Bounced emails; the notices themselves
+Fixtures: fixtures/layouts/gmail-*.eml
+"""
+
+import re
+
+from parsers import address
+from parsers.message import Mail
+from parsers.report import Kind, Report
+from parsers.said import refusal, unfold
+from parsers.sender import is_mailer
+
+OLD = re.compile(
+    r"^Delivery to the following recipients? (?:(has been delayed|failed permanently)|failed)[^\n]*:", re.M
+)
+NEW = re.compile(
+    r"^\** ?(Address not found|Message (?:not delivered|blocked|too large)|Delivery incomplete)[^\n]*$", re.M
+)
+REASON = re.compile(r"^(?:Technical details of [^\n]*:|The response(?: from the remote server)? was:)", re.M)
+RETURNED = "\n\n----- "
+IN_SENTENCE = re.compile(r"(?:delivered to|delivering your message to)\s+(\S{1,320}?@\S{1,320}?)[.,]?\s")
+REMOTE = re.compile(r"\b(?:relay|by|server) (\S{1,255}) by (\S{1,255})\. \[")
+
+
+def parse(mail: Mail) -> tuple[Report, ...]:
+    """One Report per recipient named, in body order; () where the text is not Gmail's."""
+    text = mail.text
+    start = OLD.search(text) or NEW.search(text)
+    if not start or not is_mailer(mail):
+        return ()
+    kind = Kind.DELAY if start[1] in {"has been delayed", "Delivery incomplete"} else Kind.BOUNCE
+    reason = REASON.search(text, start.end())
+    head = text[start.end() : reason.start() if reason else len(text)]
+    words = unfold(text[reason.end() if reason else start.end() :].partition(RETURNED)[0])
+    remote = REMOTE.search(words)
+    return tuple(
+        refusal(kind, recipient, words, remote_mta=remote[2] if remote else None) for recipient in _recipients(head)
+    )
+
+
+def _recipients(head: str) -> list[str]:
+    lines = [line for line in head.split("\n") if line.startswith((" ", "\t")) and "@" in line]
+    found = [recipient for line in lines if (recipient := address.bare(line))]
+    if not found and (named := IN_SENTENCE.search(head)):
+        found = [recipient for recipient in [address.bare(named[1])] if recipient]
+    return found

@@ -1,0 +1,52 @@
+"""Postfix's notice where the delivery status part is missing: stripped on the way, or pasted as text.
+
+Recognised by: "This is the mail system at host" or "This is the Postfix program at host" at the start of a line.
+Shape: "<address>: reason" at the start of a line opens one recipient, "<address> (expanded from <other>): reason" one
+    that was written to as <other>; indented lines go on with it.
+Source: Postfix, bounce(5) and bounce_notify_util.c
+Fixtures: fixtures/layouts/postfix-*.eml
+"""
+
+import re
+
+from parsers.message import Mail
+from parsers.report import Kind, Report
+from parsers.said import refusal
+from parsers.sender import is_mailer
+
+SENTENCE = re.compile(
+    r"^\W{0,4}This is the (?:mail system|Postfix program|\S{1,40} program) at host (\S{1,255}?)\.?$", re.M
+)
+RECIPIENT = re.compile(r"<([^<>\n]{1,320})>(?: \(expanded from <([^<>\n]{1,320})>\))?: *(.*)")
+KINDS = (
+    (re.compile(r"THIS IS A WARNING ONLY|has been delayed|could not be delivered for more than", re.I), Kind.DELAY),
+    (re.compile(r"successfully delivered|was delivered", re.I), Kind.DELIVERED),
+)
+REMOTE = re.compile(r"host (\S{1,255}?)\[")
+
+
+def parse(mail: Mail) -> tuple[Report, ...]:
+    """One Report per recipient named, in body order; () where the text is not Postfix's."""
+    text = mail.text
+    if not (start := SENTENCE.search(text)) or not is_mailer(mail):
+        return ()
+    found: list[tuple[str, str | None, list[str]]] = []
+    first = len(text)
+    for line in text[start.end() :].split("\n"):
+        if opened := RECIPIENT.match(line):
+            first = min(first, text.find(line))
+            found.append((opened[1], opened[2], [opened[3]]))
+        elif found and line.startswith((" ", "\t")):
+            found[-1][2].append(line)
+        elif line.startswith("--"):
+            break
+    kind = next((kind for words, kind in KINDS if words.search(text, 0, first)), Kind.BOUNCE)
+    return tuple(_report(kind, *one, host=start[1]) for one in found)
+
+
+def _report(kind: Kind, recipient: str, original: str | None, lines: list[str], *, host: str) -> Report:
+    reason = " ".join(lines)
+    remote = REMOTE.match(reason)
+    return refusal(
+        kind, recipient, reason, original=original, remote_mta=remote[1] if remote else None, reporting_mta=host
+    )
