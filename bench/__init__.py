@@ -1,0 +1,1 @@
+"""Benchmarks: each prints figures of one run, and what counts is their ratio."""

@@ -1,0 +1,10 @@
+"""Runs all benchmarks: `python -m bench`, or those named on the command line."""
+
+import sys
+from importlib import import_module
+
+NAMES = ("drain", "store")
+
+for name in sys.argv[1:] or NAMES:
+    print(f"== {name}", flush=True)
+    import_module(f"bench.{name}").main()
