@@ -24,7 +24,7 @@ from tests.servers.dovecot import CAPABILITIES, Dovecot
 from tests.servers.fixtures import Mailbox
 from tests.servers.postfix import IMPATIENT, Postfix
 from tests.servers.postgres import Postgres
-from tests.servers.process import free_ports, wait_for
+from tests.servers.process import free_ports, greeting, wait_for
 from tests.servers.proxy import Direction, Proxy
 from tests.servers.sink import Received, Sink
 
@@ -405,23 +405,27 @@ def test_missing_server(monkeypatch: pytest.MonkeyPatch) -> None:
         require(start)
 
 
-def test_servers_end_with_the_test_run(tmp_path: Path) -> None:
+def test_servers_end_with_the_test_run(dovecot: Dovecot, new_folder: Callable[[str], Path]) -> None:
     """A test run that is killed with SIGKILL leaves no server behind."""
+    folder = new_folder("abandoned")
     program = """if True:
         import os, signal, sys
         from pathlib import Path
-        from tests.servers.process import Process
-        command = ["/bin/sh", "-c", "sleep 600 & echo ready; wait"]
-        process = Process(command, output=Path("output"), environment=os.environ, folder=Path())
-        Path("pid").write_text(str(process.pid))
+        from tests.servers.authority import Authority
+        from tests.servers.dovecot import Dovecot
+        folder = Path(sys.argv[1])
+        folder.mkdir()
+        server = Dovecot(folder / "dovecot", Authority(folder))
+        server.start()
+        (folder / "port").write_text(str(server.port))
         os.kill(os.getpid(), signal.SIGKILL)
     """
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=False)
-    group = int((tmp_path / "pid").read_text())
-    wait_for(lambda: not any_alive(group), seconds=10, what="the end of the group")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", program, folder], env=environment, check=False)
+    port = int((folder / "port").read_text())
+    wait_for(lambda: not (greeting(port) or processes_in(folder)), seconds=10, what="the end of the abandoned server")
 
 
-def any_alive(group: int) -> bool:
-    listing = subprocess.run(["ps", "-eo", "pgid=,stat="], check=True, capture_output=True, text=True).stdout
-    return any(line.split()[0] == str(group) and "Z" not in line.split()[1] for line in listing.splitlines())
+def processes_in(folder: Path) -> list[str]:
+    listing = subprocess.run(["ps", "-eo", "args="], check=True, capture_output=True, text=True).stdout
+    return [line for line in listing.splitlines() if str(folder) in line]

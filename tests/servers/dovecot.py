@@ -139,7 +139,7 @@ class Options:
     """How one Dovecot differs from the usual one."""
 
     hide: tuple[str, ...] = ()  # capabilities that are not announced, such as ("MOVE", "UIDPLUS")
-    passwords: bool = True  # whether a user may log in with a password
+    passwords: bool = True  # whether a user may log in with a password; without, messages() cannot either
     quota: str | None = None  # of each user, such as "100k"
     mail_location: str = "maildir:~/Maildir"  # deliver() and reset_uidvalidity() know Maildir only
     names: tuple[str, ...] = (HOST, "localhost")  # for which the certificate is issued
@@ -177,15 +177,18 @@ class Dovecot:
         self._names, self._users = itertools.count(), itertools.count(1)
         self._endpoint = TokenEndpoint()
         self.tokens = self._endpoint.tokens
-        self._choose_ports()
+        self._configure()
         self._process: Process | None = None
+        self._started = False
 
     def start(self) -> None:
         """Start and wait until it answers."""
         for _ in range(5):
             if self._try_start():
+                self._started = True
                 return
-            self._choose_ports()  # somebody else took one of them in the meantime
+            if not self._started:
+                self._configure()  # somebody else took one of the ports in the meantime
         raise RuntimeError(f"dovecot does not start:\n{self.log_text()[-2000:]}")
 
     def stop(self) -> None:
@@ -252,8 +255,7 @@ class Dovecot:
         for pattern in ("dovecot-uidlist", "dovecot.index*", "dovecot.list.index*"):
             for path in maildir.glob(pattern):
                 path.unlink()
-        # Dovecot takes the time in seconds as the new one; the same second would give the same value.
-        new = wait_for(lambda: self.uidvalidity(user, folder), seconds=5, what="a UIDVALIDITY")
+        new = self.uidvalidity(user, folder)
         assert new > old, f"UIDVALIDITY is {new} after {old}"
         return new
 
@@ -283,7 +285,8 @@ class Dovecot:
         found = environment(self._unpacked, "usr/lib/dovecot", "usr/lib/dovecot/modules/old-stats")
         return {**found, "LD_LIBRARY_PATH": f"{self.folder}/lib:{found['LD_LIBRARY_PATH']}"}
 
-    def _choose_ports(self) -> None:
+    def _configure(self) -> None:
+        """Choose ports and write the configuration."""
         self.port, self.tls_port, self.lmtp_port, self.sasl_port = free_ports(4)
         user, group = _account()
         known = CAPABILITIES + ("QUOTA" if self._options.quota else "")

@@ -14,8 +14,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 # Standard input is a pipe from the test run: once that has ended, even by SIGKILL, `read` returns and the group goes.
-# SIGINT is a fast and orderly end for Dovecot, Postfix and PostgreSQL.
-GUARD = 'read -r _; kill -s CONT -- "-$1"; kill -s INT -- "-$1"; sleep 3; kill -s KILL -- "-$1"'
+GUARD = 'read -r _; kill -s CONT -- "-$1"; kill -s TERM -- "-$1"; sleep 3; kill -s KILL -- "-$1"'
 
 
 class Process:
