@@ -31,7 +31,7 @@ def bare(text: str | None) -> str | None:
     """
     if not text:
         return None
-    text = text.strip()
+    text = text.strip(" \t\n<>")
     if SIMPLE.fullmatch(text):
         return _checked(text)
     if len(text) > 4 * MAX_ADDRESS:

@@ -28,9 +28,11 @@ HINTS = ("x-auto-response-suppress", "precedence", "auto-submitted", "in-reply-t
 
 SUBJECT = re.compile(
     r"(?:re: ?|aw: ?|\[[^\]]{1,40}\] ?)?(?:"
-    r"auto(?:matic|matic(?:al)?ly generated|mated)?[ -]?(?:reply|response|respon[sd]er?|answer)|out[ -]of[ -](?:the[ -])?office"
+    r"auto(?:matic|matic(?:al)?ly generated|mated)?[ -]?(?:reply|response|respon[sd]er?|answer)"
+    r"|out[ -]of[ -](?:the[ -])?office"
     r"|away from (?:my|the) |on (?:vacation|holiday|leave)\b|vacation (?:reply|message|response)|i am (?:out|away)"
-    r"|automaatvastus|automaatne (?:vastus|teade)|kontorist (?:ära|väljas)|(?:olen )?(?:puhkusel|puhkuse|eemal)\b|puhkus\b"
+    r"|automaatvastus|automaatne (?:vastus|teade)|kontorist (?:ära|väljas)|(?:olen )?(?:puhkusel|puhkuse|eemal)\b"
+    r"|puhkus\b"
     r"|automaattinen (?:vastaus|poissaolo)|poissa(?:olo)?\b|lomalla\b"
     r"|automatische? (?:antwort|abwesenheit|rückantwort|reactie)|abwesen|nicht im (?:büro|haus)"
     r"|réponse automatique|absence du bureau|absent du bureau|message d'absence"

@@ -32,24 +32,37 @@ MEANT = {
 }
 """What stands behind a label in practice: mostly the wider codec that everybody writes under the narrower name."""
 
+SEVEN_BIT_OR_WIDE = frozenset(
+    codec for codec in CODECS.values() if codec.startswith(("iso2022", "utf_16", "utf_32", "hz", "cp037", "cp500"))
+)
+"""Codecs under which ASCII octets do not stand for themselves."""
+
 FEW = 50
 """One bad octet in so many others: the text is UTF-8 all the same (cut in the middle of a character, or damaged)."""
 
 
 def decode(octets: bytes, charset: str | None = None) -> str:
-    """`octets` as text.  Mislabelled text is UTF-8, else Windows-1252; what fits neither becomes U+FFFD."""
-    if charset:
-        codec = CODECS.get(normalize_encoding(charset).lower(), "utf_8") if charset.isascii() else "utf_8"
-        codec = MEANT.get(codec, codec)
-        if codec != "utf_8":
-            return octets.decode(codec, "replace")
+    """`octets` as text.  Unlabelled text is UTF-8, else Windows-1252; what does not fit becomes U+FFFD."""
+    codec = _codec(charset) if charset else "utf_8"
+    if codec in SEVEN_BIT_OR_WIDE:
+        return octets.decode(codec, "replace")
     try:
+        # Whatever the label says: text beyond ASCII that is valid UTF-8 was meant so, there is hardly another way.
         return octets.decode("utf-8")
     except UnicodeDecodeError:
+        if codec != "utf_8":
+            return octets.decode(codec, "replace")
         text = octets.decode("utf-8", "replace")
         return (
             text if text.count("\ufffd") * FEW <= len(text) and _is_utf8(text) else octets.decode("cp1252", "replace")
         )
+
+
+def _codec(charset: str) -> str:
+    if not charset.isascii():
+        return "utf_8"
+    codec = CODECS.get(normalize_encoding(charset).lower(), "utf_8")
+    return MEANT.get(codec, codec)
 
 
 def _is_utf8(text: str) -> bool:

@@ -8,12 +8,16 @@ Beyond the letter: groups run into each other, fields are doubled or missing, Ac
 Fixtures: fixtures/dsn/
 """
 
+import re
+
 from parsers import address
 from parsers.fields import Group, groups, without_comments
 from parsers.message import Mail
+from parsers.original import returned
 from parsers.part import Part
 from parsers.report import Evidence, Kind, Report
-from parsers.said import about, best_reply, best_status, unfold
+from parsers.said import about, best_reply, best_status, refusal, unfold
+from parsers.sender import is_failure, is_mailer
 from parsers.status import find_status, is_generic
 
 STATUS_TYPES = frozenset({"message/delivery-status", "message/global-delivery-status", "message/x-delivery-status"})
@@ -26,29 +30,48 @@ KIND_BY_ACTION = (
 )
 """By how the Action's first word begins (RFC 3464 §2.3.3); some write "failure" or "delayed;"."""
 KIND_BY_CLASS = {"2": Kind.DELIVERED, "4": Kind.DELAY, "5": Kind.BOUNCE}
+RELABELLED = frozenset({"text/plain", "application/octet-stream"})
+"""What a gateway calls a status part."""
+PASTED = re.compile(r"^(?:Reporting-MTA|(?:Final|Original)-Recipient):", re.I | re.M)
+BEGINNINGS = ("reporting-mta:", "original-envelope-id:", "final-recipient:", "original-recipient:")
+MESSAGE_FIELDS = ("reporting-mta", "original-envelope-id")
 RECIPIENT_FIELDS = ("final-recipient", "original-recipient", "x-actual-recipient")
 
 
 def parse(mail: Mail) -> tuple[Report, ...]:
     """One Report for each recipient, in body order; () where there is no delivery report."""
-    found = [group for part in mail.leaves if _is_status(part) for group in groups(part.text)]
+    return _reports(mail, [group for part in mail.leaves if _is_status(part) for group in groups(part.text)])
+
+
+def parse_pasted(mail: Mail) -> tuple[Report, ...]:
+    """The same where a mail server put the fields into a text, or the mail cannot be taken apart."""
+    if mail.root.type != "multipart/report" and not is_mailer(mail):
+        return ()
+    for part in mail.leaves:
+        if part.is_text and (start := PASTED.search(part.text)):
+            return _reports(mail, groups(part.text[start.start() :]))
+    return ()
+
+
+def parse_nameless(mail: Mail) -> tuple[Report, ...]:
+    """A delivery report that names nobody (Postfix without its log, Haraka): whom the returned mail was for."""
+    if not any(part.type in STATUS_TYPES for part in mail.leaves) or not (is_mailer(mail) or is_failure(mail)):
+        return ()
+    recipients = address.all_of(mail.headers.all("x-failed-recipients")) or address.all_of(returned(mail).all("to"))
+    return (refusal(Kind.BOUNCE, recipients[0] if len(recipients) == 1 else None, mail.text),)
+
+
+def _reports(mail: Mail, found: list[Group]) -> tuple[Report, ...]:
     about_recipients = [group for group in found if _names_recipient(group)]
-    about_message = {
-        name: value for group in reversed(found) if not _names_recipient(group) for name, value in group.items()
-    }
+    about_message = next((group for group in found if any(name in group for name in MESSAGE_FIELDS)), {})
     only = len(about_recipients) == 1
-    return tuple(_report(group, about_message | group, mail, only=only) for group in about_recipients)
+    return tuple(_report(group, about_message, mail, only=only) for group in about_recipients)
 
 
 def _is_status(part: Part) -> bool:
     if part.type in STATUS_TYPES:
         return True
-    if part.type not in {"text/plain", "application/octet-stream"}:
-        return False
-    head = part.text[:300].lstrip().lower()
-    return head.startswith(("reporting-mta:", "original-envelope-id:")) or (
-        head.startswith(RECIPIENT_FIELDS) and "\naction:" in head
-    )
+    return part.type in RELABELLED and part.text[:300].lstrip().lower().startswith(BEGINNINGS)
 
 
 def _names_recipient(group: Group) -> bool:

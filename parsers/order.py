@@ -19,5 +19,7 @@ ORDER: tuple[tuple[str, Detector], ...] = (
     ("postfix", postfix.parse),
     ("exchange", exchange.parse),
     ("gmail", gmail.parse),
+    ("dsn-pasted", dsn.parse_pasted),  # after the layouts: a bounce of a bounce returns the other one's fields
+    ("dsn-nameless", dsn.parse_nameless),
     ("autoreply", autoreply.parse),  # last: servers mark their bounces as replies too
 )

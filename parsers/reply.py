@@ -10,7 +10,7 @@ import re
 # Second digits: 0-5 by RFC 5321 §4.2.1; 7 because servers do write 571.
 WITH_STATUS = re.compile(r"(?<![\w.@/+])([2-5][0-57]\d)[ -]{1,3}[(\[<]?#?[245]\.\d{1,3}\.\d{1,3}(?!\d|\.\d)", re.ASCII)
 LINE_START = re.compile(
-    r"^[ \t<>\[(\"']{0,8}(?:smtp;[ \t]{0,8}|x-\w{1,20};[ \t]{0,8})?([2-5][0-57]\d)(?=[ \t\])>:;,-]|$)",
+    r"^[ \t<>\[(\"']{0,8}(?:smtp;[ \t]{0,8}|x-\w{1,20};[ \t]{0,8})?(2(?:00|1[14]|2[01]|35|5[0-3])|3[35]4|[45][0-57]\d)(?=[ \t\])>:;,-]|$)",
     re.I | re.M | re.ASCII,
 )
 INTRODUCED = re.compile(
@@ -26,8 +26,8 @@ NOT_A_REPLY_BEFORE = re.compile(
     r"\b(?:port|size|limit|length|quota|line|id|pid|max|maximum|bytes|count)[ \t:=(\[]{0,3}\Z", re.I
 )
 NOT_A_REPLY_AFTER = re.compile(
-    r"[ \t]{0,2}(?:[kmg]i?b|bytes?|octets?|seconds?|sec|minutes?|hours?|days?|weeks?|messages?|mails?|e-?mails?"
-    r"|recipients?|connections?|times?|lines?|characters?|users?|rue|street)\b",
+    r"[ \t]{0,2}(?:[kmg]i?b|bytes?|octets?|seconds?|sec|minutes?|hours?|days?|weeks?|messages|e?-?mails"
+    r"|recipients|connections|times|lines|characters?|users|rue|street)\b",
     re.I,
 )
 BEFORE = 14

@@ -16,7 +16,8 @@ MAILER = re.compile(
     re.I,
 )
 FAILURE = re.compile(
-    r"undeliver|non[ -]?deliver|not delivered|deliver(?:y|ed|ing)? .{0,30}(?:fail|status|problem|delay|notif|report|error)"
+    r"undeliver|non[ -]?deliver|not delivered"
+    r"|deliver(?:y|ed|ing)? .{0,30}(?:fail|status|problem|delay|notif|report|error)"
     r"|fail(?:ed|ure) .{0,30}deliver|failure notice|returned (?:mail|to sender|message)|mail (?:failure|error|returned)"
     r"|bounce|rejected|could not be delivered|unzustellbar|nicht zugestellt|tagastatud|kohale toimetamata|недоставлен",
     re.I,

@@ -1,10 +1,12 @@
-"""Exim's notices without a delivery status part: what it wrote before 4.86, and still writes when told to.
+"""Exim's notices without a delivery status part: what it wrote before 4.86, still writes when told to, and its kin.
 
-Recognised by: "This message was created automatically by mail delivery software" at the start of a line.
-Shape: after "address(es) failed:", or "not yet been delivered:" in a delay notice, an address indented by two blanks
-    opens one recipient; "(generated from a@example.com)" names the address before forwarding; lines indented further
-    are the reason.  A line of dashes ends the list, the original message follows.
-Source: Exim, deliver.c and the specification's chapter on customizing bounce and warning messages
+Recognised by: "This message was created automatically by" at the start of a line, and the sentence that opens the list:
+    "address(es) failed:", or "not yet been delivered:" in a delay notice.
+Shape: an address indented by two blanks opens one recipient; lines indented further are the reason, for a command or a
+    file with "(generated from a@example.com)", the address before forwarding.  Relatives (1&1, GMX) do not indent.  A
+    line of dashes ends the list, the original message follows.  An address may lack its domain: X-Failed-Recipients
+    has it.
+Source: Exim, deliver.c; its specification's chapter on customizing bounce and warning messages
 Fixtures: fixtures/layouts/exim-*.eml
 """
 
@@ -15,16 +17,15 @@ from parsers.message import Mail
 from parsers.report import Kind, Report
 from parsers.said import refusal
 
-SENTENCE = re.compile(r"^This message was created automatically by (?:the )?mail delivery (?:software|system)", re.M)
+SENTENCE = re.compile(r"^This message was created automatically by", re.M)
 LIST = re.compile(
-    r"^.*?(?:address(?:\(es\)|es)? (?:failed|has|have|to which)|not (?:yet )?been delivered|(?:still )?undelivered address)"
-    r".*?:[ \t]*$",
-    re.M,
+    r"address(?:\(es\)|es)?\s(?:failed|(?:have|to\swhich\sthe\smessage\shas)\snot\syet\sbeen\sdelivered(?:\s(?:is|are))?)"
+    r":[ \t]*\n"
 )
-DELAY = re.compile(r"has not been delivered to|not yet been delivered|No action is required on your part", re.I)
-RECIPIENT = re.compile(r"[ \t]{1,4}(\S.*)")
-GENERATED = re.compile(r"\((?:ultimately )?generated from ([^()]{1,320})\)")
-REMOTE = re.compile(r"\bhost (\S{1,255}) \[")
+DELAY = re.compile(r"not yet been delivered|has not been delivered to", re.I)
+GENERATED = re.compile(r"\(?(?:ultimately )?generated (?:from|by) ([^\s()]{1,320})\)?")
+END = ("--", "The following text was generated")
+REMOTE = re.compile(r"\bhost:? (\S{1,255}?)[ :]?[\[(]")
 
 
 def parse(mail: Mail) -> tuple[Report, ...]:
@@ -32,12 +33,35 @@ def parse(mail: Mail) -> tuple[Report, ...]:
     text = mail.text
     if not (start := SENTENCE.search(text)) or not (head := LIST.search(text, start.end())):
         return ()
-    kind = Kind.DELAY if DELAY.search(text, 0, head.end()) else Kind.BOUNCE
-    return tuple(_report(kind, recipient, reason) for recipient, reason in _recipients(text[head.end() :]))
+    kind = Kind.DELAY if DELAY.search(text, start.end(), head.end()) else Kind.BOUNCE
+    failed = address.all_of(mail.headers.all("x-failed-recipients"))
+    return tuple(_report(kind, name, reason, failed) for name, reason in _recipients(text[head.end() :]))
 
 
-def _report(kind: Kind, recipient: str, reason: str) -> Report:
+def _recipients(text: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, list[str]]] = []
+    for line in text.split("\n"):
+        name = line.strip()
+        if line.startswith(END):
+            break
+        if not name:
+            continue
+        indent = len(line) - len(line.lstrip())
+        if indent == 2 or (indent == 0 and address.bare(name.rstrip(":"))):
+            found.append((name.rstrip(":"), []))
+        elif found:
+            found[-1][1].append(name)
+    return [(name, " ".join(lines)) for name, lines in found]
+
+
+def _report(kind: Kind, name: str, reason: str, failed: tuple[str, ...]) -> Report:
+    """`name` is an address, a local part, or the command or file that an address leads to."""
     generated, remote = GENERATED.search(reason), REMOTE.search(reason)
+    recipient = address.bare(name)
+    if recipient is None:
+        recipient = next((one for one in failed if one.startswith(name + "@")), None)
+    if recipient is None and generated is None and len(failed) == 1:
+        recipient = failed[0]
     return refusal(
         kind,
         recipient,
@@ -45,18 +69,3 @@ def _report(kind: Kind, recipient: str, reason: str) -> Report:
         original=generated[1] if generated else None,
         remote_mta=remote[1] if remote else None,
     )
-
-
-def _recipients(text: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, list[str]]] = []
-    for line in text.split("\n"):
-        if line.startswith("--"):  # ------ This is a copy of the message, including all the headers. ------
-            break
-        opened = RECIPIENT.fullmatch(line)
-        if opened and not line.startswith("    ") and (recipient := address.bare(opened[1].partition(" ")[0])):
-            found.append((recipient, [opened[1].partition(" ")[2]]))
-        elif found and line.startswith(" "):
-            found[-1][1].append(line)
-        elif found and line.strip():
-            break
-    return [(recipient, " ".join(lines)) for recipient, lines in found]
