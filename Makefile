@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 VERSIONS := 3.11 3.12 3.13
 
-.PHONY: setup demo test test-all lint bench docs clean
+.PHONY: setup demo test test-all lint bench clean
 
 setup: $(VENV)/.ready
 
@@ -24,9 +24,11 @@ test: lint
 # the same suite on each supported Python that is here, on the path or among pyenv's versions
 test-all:
 	@for version in $(VERSIONS); do \
-	  python=$$(command -v python$$version || ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python 2>/dev/null | tail -n 1); \
-	  "$$python" -c '' 2>/dev/null || { echo "== Python $$version: not here"; continue; }; \
-	  echo "== Python $$version"; \
+	  for python in "$$(command -v python$$version)" "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$$version.*/bin/python; do \
+	    "$$python" -c '' 2>/dev/null && break || python=; \
+	  done; \
+	  [ -n "$$python" ] || { echo "== Python $$version: not here"; continue; }; \
+	  echo "== Python $$version: $$python"; \
 	  $(MAKE) test PYTHON="$$python" VENV=build/venv-$$version || exit 1; \
 	done
 
@@ -38,9 +40,6 @@ lint: setup
 bench: setup
 	$(BIN)/python -m tests.servers
 	$(BIN)/python -m bench
-
-docs: setup
-	$(BIN)/python -m docs
 
 clean:
 	rm -rf .venv build var .pytest_cache .mypy_cache .ruff_cache .hypothesis

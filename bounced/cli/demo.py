@@ -74,9 +74,9 @@ Next:
 
 
 def _fixtures() -> Path:
-    """The fixtures: packed into the program, or beside it in a checkout."""
-    packed = Path(__file__).parents[1] / "fixtures"
-    return packed if packed.exists() else Path(__file__).parents[2] / "fixtures"
+    """The fixtures: of the checkout that this program runs from, or those installed with it."""
+    checkout = Path(__file__).parents[2] / "fixtures"
+    return checkout if checkout.exists() else Path(sys.prefix) / "share/bounced/fixtures"
 
 
 @contextmanager
