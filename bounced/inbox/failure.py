@@ -55,7 +55,7 @@ def in_words(error: Exception, *, lasting: bool) -> tuple[str, bool]:
         case OSError():
             return clean(error.strerror or str(error)).lower(), True
         case imaplib.IMAP4.readonly():
-            return "the server opens it read-only", False
+            return "the server opens it read-only: nothing can be done to its messages", False
         case CapabilityError():
             return clean(str(error)), False
         case ProtocolError():

@@ -169,6 +169,7 @@ class Session:
         """
         if after.kind == "keep":
             return
+        self._learn_of_expunged()  # or a server refuses to copy what another client removed
         for chunk in _chunks(sorted(uids)):
             with self._command(f'after = "{after}"') as client:
                 if after.kind == "seen":
@@ -225,7 +226,7 @@ class Session:
                 if uid in bodies:
                     batch.append(self._fetched(uid, {**known[uid], **bodies.pop(uid)}))
                 elif uid in alone:
-                    batch.append(self._alone(uid))
+                    batch.append(self._alone(uid, known.get(uid, {})))
         except MailboxError:
             if batch:
                 yield batch
@@ -237,15 +238,19 @@ class Session:
         """Which of `uids` are in the folder still."""
         if not uids:
             return set()
-        with self._command("NOOP") as client:
-            client.connection.noop()  # lets the server tell what was expunged
+        self._learn_of_expunged()
         return set(self._search(",".join(map(str, uids))))
 
-    def _alone(self, uid: int) -> Fetched:
+    def _learn_of_expunged(self) -> None:
+        """Lets the server tell what is gone; until then it takes such UIDs as there (RFC 2180 §4)."""
+        with self._command("NOOP") as client:
+            client.connection.noop()
+
+    def _alone(self, uid: int, known: Answer) -> Fetched:
         """One message by itself: too big, or not brought by its batch.  Never more than the limit is asked for."""
         items = ["RFC822.SIZE", "INTERNALDATE", f"BODY.PEEK[]<0.{self._limit + 1}>"]
         answers, reason = self._ask([uid], items, self._limit)
-        return self._fetched(uid, answers.get(uid, {}), reason)
+        return self._fetched(uid, {**known, **answers.get(uid, {})}, reason)
 
     def _fetched(self, uid: int, answer: Answer, reason: str = "") -> Fetched:
         raw, size = _body(answer), _number(answer.get(b"RFC822.SIZE"))

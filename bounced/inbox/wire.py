@@ -5,12 +5,12 @@ Sources: RFC 9051 (IMAP), RFC 4959 (SASL-IR), RFC 4616 (PLAIN), RFC 7628 (OAUTHB
 """
 
 import imaplib
-import re
+import json
 import socket
 import ssl
 from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from imapclient import IMAPClient, SocketTimeout
@@ -126,10 +126,10 @@ class _Exchange:
 def _error_text(challenge: bytes) -> str:
     """What an OAuth challenge says: {"status":"401","schemes":"bearer"} in base64 (RFC 7628 §3.2.2)."""
     try:
-        text = b64decode(challenge, validate=True).decode("utf-8", "replace")
-    except Base64Error:
+        said = json.loads(b64decode(challenge))
+        return "(" + ", ".join(f"{key} {value}" for key, value in said.items()) + ")"
+    except (ValueError, AttributeError, RecursionError):
         return ""
-    return "(" + re.sub(r'["{}\s]+', " ", text[:1_000]).strip() + ")" if text.strip() else ""
 
 
 class Client(IMAPClient):  # type: ignore[misc]  # published without types
@@ -153,7 +153,8 @@ class Client(IMAPClient):  # type: ignore[misc]  # published without types
             try:
                 self.starttls(context)
             except BaseException:
-                self.shutdown()
+                with suppress(OSError):
+                    self.shutdown()
                 raise
 
     def _create_IMAP4(self) -> Connection:  # noqa: N802  imapclient's name
