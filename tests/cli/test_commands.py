@@ -1,0 +1,279 @@
+"""What each command prints and how it ends."""
+
+import csv
+import io
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bounced.model import KEYS
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+BOUNCE = FIXTURES / "dsn/postfix-user-unknown.eml"
+
+HOSTILE = b"""\
+From: MAILER-DAEMON@mx.example.org
+To: acme@event.data.directo.ee
+Subject: =?utf-8?q?=3Dcmd=1B=5B31m=E2=80=AE?=
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example.org
+
+Final-Recipient: rfc822; =evil@example.org
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 \x1b[31m<script>alert(1)</script>
+
+--b--
+"""
+
+
+def rows(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_help_answers_within_three_tenths():
+    """Heavy imports are lazy: a person who asks for help does not wait (median of five)."""
+    took = []
+    for _ in range(5):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "bounced", "--help"], check=True, stdout=subprocess.DEVNULL)
+        took.append(time.perf_counter() - started)
+    assert statistics.median(took) < 1.0  # 0.3 s on an idle machine; a loaded one is given time
+
+
+def test_help_imports_nothing_heavy():
+    """What makes the answer slow stays out: the database, the parsers, the configuration, the tables."""
+    code = "import sys; from bounced.cli import app; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    heavy = {"sqlalchemy", "pydantic", "structlog", "apscheduler", "imapclient", "flanker", "re2", "rich", "alembic"}
+    assert not heavy & set(loaded)
+
+
+def test_replay_prints_every_key_in_order(bounced):
+    """One JSON object per event, with the contract's keys in its order; nothing is stored."""
+    result = bounced("replay", str(BOUNCE), "--format", "jsonl")
+    (event,) = rows(result.out)
+    assert tuple(event) == KEYS
+    assert event["source"] == str(BOUNCE)
+    assert event["cause"] == "user-unknown"
+    assert event["id"] is None
+    assert not Path("var").exists()
+    assert result.exit == 0
+
+
+def test_replay_needs_no_configuration(bounced):
+    """A broken bounced.toml is no concern of a replay that stores nothing."""
+    Path("bounced.toml").write_text("nonsense = [")
+    assert bounced("replay", str(BOUNCE)).exit == 0
+
+
+def test_replay_check(bounced, tmp_path):
+    """--check agrees with the JSON beside a fixture, and exits 1 naming the key that differs."""
+    mail, expected = tmp_path / "a.eml", tmp_path / "a.json"
+    mail.write_bytes(BOUNCE.read_bytes())
+    event = rows(bounced("replay", str(BOUNCE), "--format", "jsonl").out)[0]
+    assert bounced("replay", "--check", str(mail)).exit == 1, "no JSON beside it"
+    stored = {"id", "source", "received_at", "matched_by", "forged", "company", "user", "document", "mode"}
+    stored |= {"sender_config", "outbound_id", "mailbox", "tried_ids"}
+    wanted = {key: value for key, value in event.items() if key not in stored}
+    expected.write_text(json.dumps([wanted]))
+    assert bounced("replay", "--check", str(mail)).exit == 0
+    expected.write_text(json.dumps([wanted | {"cause": "mailbox-full"}]))
+    result = bounced("replay", "--check", str(mail))
+    assert result.exit == 1
+    assert 'cause is "user-unknown", expected "mailbox-full"' in result.out
+
+
+def test_replay_store_stores_once(bounced):
+    """--store keeps the events; the same mail replayed again is passed over."""
+    assert len(rows(bounced("replay", "--store", str(BOUNCE), "--format", "jsonl").out)) == 1
+    assert rows(bounced("replay", "--store", str(BOUNCE), "--format", "jsonl").out) == []
+    (event,) = rows(bounced("events", "--format", "jsonl").out)
+    assert event["source"] == str(BOUNCE)
+    assert event["id"]
+
+
+def test_event_in_words(bounced):
+    """`events show` tells what happened, why, who must act and what to do; --raw gives the message back."""
+    bounced("replay", "--store", str(BOUNCE))
+    (event,) = rows(bounced("events", "--format", "jsonl").out)
+    told = bounced("events", "show", event["id"]).out
+    for expected in (
+        "What happened",
+        "Who must act",
+        "What to do",
+        event["recipient"],
+        "(user-unknown)",
+        event["diagnostic"],
+    ):
+        assert expected in told
+    shown = subprocess.run(
+        [sys.executable, "-m", "bounced", "events", "show", event["id"], "--raw"], check=True, capture_output=True
+    )
+    assert shown.stdout == BOUNCE.read_bytes()
+
+
+def test_estonian(bounced, monkeypatch):
+    """A user whose locale is Estonian reads Estonian."""
+    english = bounced("causes").out
+    monkeypatch.setenv("LC_ALL", "et_EE.UTF-8")
+    estonian = bounced("causes").out
+    assert english != estonian
+    assert "õ" in estonian
+    assert len(rows(bounced("causes", "--format", "jsonl").out)) == 35
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        (["--cause", "user-unknown"], True),
+        (["--cause", "mailbox-full"], False),
+        (["--kind", "bounce"], True),
+        (["--kind", "delay"], False),
+        (["--company", "nobody"], False),
+        (["--since", "2000-01-01"], True),
+        (["--until", "2000-01-01"], False),
+        (["--text", "%"], False),
+    ],
+)
+def test_event_filters(bounced, filters, found):
+    """Each filter lets through what it says, and wildcards of the database mean themselves."""
+    bounced("replay", "--store", str(BOUNCE))
+    assert bool(rows(bounced("events", "--format", "jsonl", *filters).out)) is found
+
+
+def test_stats(bounced):
+    """Counts by cause, and no bars in a pipe."""
+    bounced("replay", "--store", str(FIXTURES / "dsn"))
+    counts = {row["cause"]: row["events"] for row in rows(bounced("stats", "--format", "jsonl").out)}
+    assert counts["user-unknown"] > 5
+    assert "█" not in bounced("stats").out
+    assert sum(row["events"] for row in rows(bounced("stats", "--by", "day", "--format", "jsonl").out)) == sum(
+        counts.values()
+    )
+
+
+def test_hostile_text_is_harmless(bounced, tmp_path):
+    """No escape sequence, no turned text and no spreadsheet formula comes out of a mail."""
+    (tmp_path / "hostile.eml").write_bytes(HOSTILE)
+    for style in ("table", "csv", "jsonl"):
+        result = bounced("replay", str(tmp_path / "hostile.eml"), "--format", style)
+        assert "\x1b" not in result.out
+        assert "\u202e" not in result.out
+    (event,) = csv.DictReader(io.StringIO(bounced("replay", str(tmp_path / "hostile.eml"), "--format", "csv").out))
+    assert event["recipient"] == "'=evil@example.org"
+
+
+def test_people(bounced, tmp_path):
+    """Companies and users are added, set, imported, shown; what is wrong is one line."""
+    assert bounced("companies", "add", "acme", "--mail-sending-user", "HQ").exit == 0
+    assert bounced("companies", "add", "acme").exit == 1
+    assert bounced("users", "add", "MARI", "--company", "acme", "--email", "mari@example.com").exit == 0
+    assert bounced("users", "set", "MARI", "--company", "acme", "--mail-sender", "smtp", "--email", "").exit == 0
+    shown = bounced("users", "show", "MARI").out
+    assert "smtp" in shown
+    assert "mari@example.com" not in shown
+    table = tmp_path / "users.csv"
+    table.write_text("company;code;email\nacme;MARI;m@example.com\nbeta;MARI;b@example.com\n")
+    assert bounced("users", "import", str(table)).out == "2 users\n"
+    ambiguous = bounced("users", "show", "MARI")
+    assert ambiguous.exit == 1
+    assert "name one: acme, beta" in ambiguous.err
+    table.write_text("company,code,emial\nacme,MARI,x\n")
+    wrong = bounced("users", "import", str(table))
+    assert (wrong.exit, wrong.err.count("\n")) == (1, 1)
+    assert "there is no column emial" in wrong.err
+    assert bounced("companies", "show", "acme").out.count("MARI") == 1
+
+
+def test_returned_reply_to_names_the_user(bounced, tmp_path):
+    """A bounce whose returned message named a known user in Reply-To is tied to that user, marked as inferred."""
+    bounced("users", "add", "MARI", "--company", "acme", "--email", "Mari@example.com")
+    (tmp_path / "a.eml").write_bytes(
+        b"Delivered-To: acme+x@event.data.directo.ee\n"
+        + HOSTILE.replace(
+            b"--b--",
+            b"--b\nContent-Type: message/rfc822\n\n"
+            b"From: acme@event.data.directo.ee\nReply-To: mari@example.com\nMessage-ID: <1@example.com>\n\nx\n--b--",
+        )
+    )
+    (event,) = rows(bounced("replay", "--store", str(tmp_path / "a.eml"), "--format", "jsonl").out)
+    assert (event["company"], event["user"], event["matched_by"]) == ("acme", "MARI", "reply-to")
+    assert event["tried_ids"] == ["1@example.com"]
+
+
+def test_classify(bounced, monkeypatch):
+    """Reply texts from arguments and from standard input are answered one a line, with the rule that decided."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("550 5.1.1 no such user\n"))
+    first, second = rows(bounced("classify", "552 5.2.2 mailbox full", "-", "--format", "jsonl").out)
+    assert list(first) == ["text", "cause", "permanent", "status", "smtp_code", "rule"]
+    assert (first["cause"], first["status"], first["smtp_code"]) == ("mailbox-full", "5.2.2", 552)
+    assert (second["cause"], second["permanent"]) == ("user-unknown", True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["poll"], "bounced run"),
+        (["nonsense"], "No such command"),
+        (["events", "--cause", "nonsense"], "expected one of"),
+        (["events", "show", "nonsense"], "is no event id"),
+        (["replay"], "Missing argument"),
+        (["replay", "x", "--check", "--store"], "exclude each other"),
+        (["stats", "--by", "weather"], "weather"),
+    ],
+)
+def test_wrong_usage(bounced, arguments, expected):
+    """Wrong usage ends with 2 and says what is expected."""
+    result = bounced(*arguments)
+    assert result.exit == 2
+    assert expected in result.err
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "expected"),
+    [
+        ("[pol]", ["events"], "bounced.toml: pol: there is no such key; did you mean poll?"),
+        ('[database]\nurl = "sqlite:////proc/none/x.db"', ["events"], "cannot be made"),
+        (
+            '[database]\nurl = "postgresql+psycopg://u:hunter2@127.0.0.1:1/x"',
+            ["events"],
+            "database: 127.0.0.1:1/x: ",
+        ),
+        ("", ["run"], "no mailbox is configured"),
+        ("", ["poll", "--once"], "no mailbox is configured"),
+        ("", ["replay", "none.eml"], "none.eml"),
+        ("", ["events", "show", "01a206d6-aaca-7161-b278-88360bc63e30"], "there is no event"),
+        ("", ["--config", "none.toml", "events"], "none.toml: cannot be read"),
+        (
+            '[[mailbox]]\nname = "a"\nhost = "h"\nusername = "u"\npassword = "env:NONE"',
+            ["run"],
+            "bounced.toml: mailbox a: password: the environment variable NONE is not set",
+        ),
+    ],
+)
+def test_failures_are_one_line(bounced, content, arguments, expected):
+    """Each failure ends with 1 and one line that names what and where: no traceback, no secret."""
+    Path("bounced.toml").write_text(content)
+    result = bounced(*arguments)
+    assert result.exit == 1
+    assert expected in result.err
+    assert result.err.count("\n") == 1
+    assert "hunter2" not in result.err
+
+
+def test_closed_pipe_is_no_error_message():
+    """`bounced ... | head` ends without a word."""
+    command = f"{sys.executable} -m bounced replay {FIXTURES} --format jsonl | head -n 1"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert result.stdout.count("\n") == 1
+    assert result.stderr == ""
