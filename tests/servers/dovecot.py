@@ -212,8 +212,7 @@ class Dovecot:
     def cut_connections(self) -> None:
         """Break every client's connection at once."""
         for name in ("imap", "imap-login"):
-            for pid in self._running.members(name):
-                os.kill(pid, signal.SIGKILL)
+            self._running.kill_members(name)
 
     def close(self) -> None:
         """End it for good and at once, with the endpoint that knows its tokens."""
@@ -247,14 +246,16 @@ class Dovecot:
     def reset_uidvalidity(self, user: str, folder: str = "INBOX") -> int:
         """Forget all UIDs: mail and flags stay, UIDs begin at 1 under a higher UIDVALIDITY, which is returned.
 
-        It breaks every client's connection: a session must not see its folder's numbers change.
+        It breaks every client's connection: a session that knows the old numbers would write them again.
         """
         old = self.uidvalidity(user, folder)
-        self.cut_connections()
         maildir = self._maildir(user, folder)
-        for pattern in ("dovecot-uidlist", "dovecot.index*", "dovecot.list.index*"):
+        self.pause()  # so that nobody comes back too early
+        self.cut_connections()
+        for pattern in ("dovecot-uidlist*", "dovecot.index*", "dovecot.list.index*"):  # and locks of killed sessions
             for path in maildir.glob(pattern):
                 path.unlink()
+        self.resume()
         new = self.uidvalidity(user, folder)
         assert new > old, f"UIDVALIDITY is {new} after {old}"
         return new
@@ -333,9 +334,8 @@ class Dovecot:
         home = self.folder / "home" / user.partition("@")[0].lower()
         maildir = home / "Maildir" if folder == "INBOX" else home / "Maildir" / f".{folder}"
         for path in (home, home / "Maildir", maildir, *(maildir / name for name in ("cur", "new", "tmp"))):
-            if not path.exists():
-                path.mkdir(mode=0o700)
-                _give_away(path)
+            path.mkdir(mode=0o700, exist_ok=True)
+            _give_away(path)
         return maildir
 
     def _unique_name(self, raw: bytes) -> str:

@@ -93,6 +93,14 @@ class Process:
                 found.append(int(folder.name))
         return found
 
+    def kill_members(self, name: str) -> None:
+        """Kill the group's processes whose program is called `name`, and wait until they have gone."""
+        killed = set(self.members(name))
+        for pid in killed:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: killed.isdisjoint(self.members(name)), seconds=5, what=f"the end of {name}")
+
     def _release_guard(self) -> None:
         """End the guard, by SIGKILL so that it does nothing more."""
         if self._guard.returncode is None:
