@@ -1,9 +1,11 @@
 """A reply text made ready for the rules: what a person wrote stays, what names a host, person or code goes.
 
 A recipient spam@example.com or a host spf.example.net must not decide a cause, so addresses, hosts, links, paths and
-numbers with dots become the words ADDRESS, HOST, URL, PATH and IP (the only words in upper case).  Reply codes and
+addresses of machines become the words ADDRESS, HOST, URL, PATH and IP (the only ones in upper case).  Reply codes and
 enhanced statuses go: a reply of several lines repeats them in the middle of a sentence, and the rules ask for them by
-`code` and `status`.  Punctuation goes too, so that "User, unknown" and "<user>: unknown" need no rules of their own.
+`code` and `status`.  Punctuation and filler words go too: "The mailbox has been disabled", "mailbox: DISABLED" and
+"mailbox is disabled." are one phrase to a rule, and "couldn't be found", "could not be found", "is not found" another.
+Phrases without gaps are also what lets hundreds of them be matched at once at little cost.
 """
 
 import re
@@ -11,15 +13,29 @@ import re
 MAX_TEXT = 4_000
 """Characters looked at; a diagnostic is shorter, and a server's reply stands in front."""
 
-# Left inside words: . : / @ - ' _ for what they tell about a token, everything else parts words.
+FILLER = frozenset(
+    """
+    a an the this that these those any some
+    am is are was were be been being has have had having do does did
+    can could will would shall should may might
+    to of for in on at as into with and or nor
+    i it its he she you your we our us my his her their they
+    please sorry here there currently now also just so then
+    """.split()
+)
+"""Words that the `text` patterns never see; "not", "no", "from", "by", "too" and the like do matter and stay."""
+
+# What parts words.  Left in: . : / @ - ' _ for what they tell about a token.
 _APART = dict.fromkeys(map(ord, '<>()[]{}"`,;=|!*?#$^&~\\«»„“”‹›。、，！？：；（）「」『』【】・…\x00'), " ")
 _APART |= {ord("’"): "'", ord("‘"): "'", ord("´"): "'", ord("‐"): "-", ord("–"): " ", ord("—"): " "}
+_INNER = {ord("_"): " ", ord("/"): " ", ord(":"): " ", ord("-"): " ", ord("'"): None}
 
-# Every pattern is tried on one token from its first character, with possessive parts: linear.
+# Every pattern is tried on one token from its first character, and bounded: linear.
 _CODE = re.compile(r"[2-5]\d\d(?:-(?=\D|[245]\.\d)|\Z)|(?:[2-5]\d\d-)?[245]\.\d{1,3}\.\d{1,3}\Z", re.ASCII)
 _IP = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?:[:/]\d{1,5})?\Z|[0-9a-f]{0,4}(?::[0-9a-f.]{0,15}){2,8}\Z", re.ASCII | re.I)
-_SENTENCE_END = re.compile(r"(?<=[^\W\d_])\.(?=[A-Z][a-z])|\.{2,}|(?<=[^\W\d_])\.(?=\d)")
 _NUMBER = re.compile(r"[\d.,:/%-]++\Z", re.ASCII)
+# "full.Please", "quota...", "RESOLVER.ADR.RecipNotFound": a sentence or a component's name, no host.
+_NO_HOST = re.compile(r"(?<=[^\W\d_])\.(?=[A-Z][a-z])|\.{2,}|(?<=[^\W\d_])\.(?=\d)")
 
 
 def fold(text: str) -> str:
@@ -28,15 +44,15 @@ def fold(text: str) -> str:
 
 
 def words(text: str) -> str:
-    """What the `text` patterns see: lower-case words parted by single spaces; hosts and the like blanked.
+    """What the `text` patterns see: lower-case words parted by single spaces, hosts and the like blanked, no filler.
 
     cost     linear in min(len(text), MAX_TEXT)
-    >>> words("550-5.1.1 <spam@example.com>... User unknown,\\r\\n550 5.1.1 see https://example.com/spam")
-    'ADDRESS user unknown see URL'
+    >>> words("550-5.1.1 <spam@example.com>... The user doesn't exist, please 550 5.1.1 see https://example.com/spam")
+    'ADDRESS user not exist see URL'
     """
     tokens = text[:MAX_TEXT].translate(_APART).split()
-    told = " ".join(filter(None, [token.lower() if token.isalpha() else _plain(token) for token in tokens]))
-    return told.replace("cannot", "can not")
+    told = " ".join([token.lower() if token.isalpha() else _plain(token) for token in tokens])
+    return " ".join([word for word in told.replace("cannot", "not").split() if word not in FILLER])
 
 
 def _plain(token: str) -> str:
@@ -46,6 +62,8 @@ def _plain(token: str) -> str:
     token = token.strip(".:-'_")
     if token.isalpha():
         return token.lower()
+    if token.isdigit():
+        return ""
     if "@" in token:
         return "ADDRESS"
     if found := _CODE.match(token):
@@ -56,11 +74,8 @@ def _plain(token: str) -> str:
     if token.startswith("/"):
         return "PATH"
     if "." in token:
-        parted = _SENTENCE_END.sub(" ", token)
+        parted = _NO_HOST.sub(" ", token)
         if " " in parted:
             return " ".join(map(_plain, parted.split()))
         return token if _NUMBER.match(token) else "HOST"
-    return token.lower().replace("can't", "can not").replace("n't", " not").translate(_INNER)
-
-
-_INNER = {ord("_"): " ", ord("/"): " ", ord(":"): " ", ord("'"): None}
+    return token.lower().replace("can't", "not").replace("n't", " not").replace("e-mail", "email").translate(_INNER)
