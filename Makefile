@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 VERSIONS := 3.11 3.12 3.13
 
-.PHONY: setup demo test test-all lint bench clean
+.PHONY: setup demo test test-all lint bench docs clean
 
 setup: $(VENV)/.ready
 
@@ -33,13 +33,16 @@ test-all:
 	done
 
 lint: setup
-	$(BIN)/ruff check bounced parsers tests bench
-	$(BIN)/ruff format --check bounced parsers tests bench
+	$(BIN)/ruff check bounced parsers tests bench docs
+	$(BIN)/ruff format --check bounced parsers tests bench docs
 	$(BIN)/mypy
 
 bench: setup
 	$(BIN)/python -m tests.servers
 	$(BIN)/python -m bench
+
+docs: setup
+	$(BIN)/python -m docs.generate
 
 clean:
 	rm -rf .venv build var .pytest_cache .mypy_cache .ruff_cache .hypothesis

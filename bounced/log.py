@@ -42,7 +42,7 @@ def configure(style: Literal["auto", "console", "json"]) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("bounced").setLevel(logging.INFO)
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that a long poll swallows the next one is as it should be
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a long poll may swallow the next
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

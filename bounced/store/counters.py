@@ -6,7 +6,8 @@ from datetime import UTC, date
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, cast, func, null, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, cast, func, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from bounced.model import Event
 from bounced.store import tables
@@ -95,31 +96,33 @@ def add(connection: Connection, counts: Mapping[Key, int]) -> None:
 
 def totals(connection: Connection, by: By, chosen: CounterFilter) -> list[Total]:
     """The counts broken down: days in their order, all else the highest count first."""
-    name = _NAMES[by]
-    company = tables.Company.name if by is By.USER else null()
-    count = func.sum(tables.Counter.count)
-    statement = (
-        select(name.label("name"), company.label("company"), cast(count, BigInteger))
+    columns = _COLUMNS[by]
+    events = func.sum(tables.Counter.count)
+    rows = connection.execute(
+        select(cast(events, BigInteger), *columns)
         .outerjoin(tables.Company, tables.Company.id == tables.Counter.company_id)
         .outerjoin(tables.User, tables.User.id == tables.Counter.user_id)
         .outerjoin(tables.Mailbox, tables.Mailbox.id == tables.Counter.mailbox_id)
         .where(*_conditions(chosen))
-        .group_by("name", "company")
-        .having(count != 0)
-        .order_by(*(["name"] if by is By.DAY else [count.desc(), "name", "company"]))
+        .group_by(*columns)
+        .having(events != 0)
     )
-    return [
-        Total(name.isoformat() if isinstance(name, date) else name, company, events)
-        for name, company, events in connection.execute(statement)
-    ]
+    found = [_total(*row) for row in rows]
+    if by is By.DAY:
+        return sorted(found, key=lambda total: total.name or "")
+    return sorted(found, key=lambda total: (-total.events, total.name is None, total.name or "", total.company or ""))
 
 
-_NAMES: dict[By, ColumnElement[Any]] = {
-    By.CAUSE: func.nullif(tables.Counter.cause, ""),
-    By.DOMAIN: func.nullif(tables.Counter.recipient_domain, ""),
-    By.USER: tables.User.code.expression,
-    By.DAY: tables.Counter.day.expression,
+_COLUMNS: dict[By, tuple[InstrumentedAttribute[Any], ...]] = {
+    By.CAUSE: (tables.Counter.cause,),
+    By.DOMAIN: (tables.Counter.recipient_domain,),
+    By.USER: (tables.User.code, tables.Company.name),
+    By.DAY: (tables.Counter.day,),
 }
+
+
+def _total(events: int, name: str | date | None, company: str | None = None) -> Total:
+    return Total(name.isoformat() if isinstance(name, date) else name or None, company, events)
 
 
 def _conditions(chosen: CounterFilter) -> Iterator[ColumnElement[bool]]:

@@ -1,27 +1,24 @@
-"""Opens the database and gives transactions.  The one file that knows drivers, pools and their errors.
+"""Opens the database and gives transactions.  The one file that knows drivers and pools.
 
 SQLite runs in WAL mode with synchronous=FULL: a commit that was answered survives a power cut.
 Every error of the database leaves here as one line, a StoreError, without the password of the URL.
 """
 
 import json
-import os
-import pwd
 import sqlite3
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from bounced.errors import StoreError
+from bounced.store import sqlite_file
+from bounced.store.failures import store_error
 from bounced.store.tables import SCHEMA
 
 LOCK_WAIT_SECONDS = 30
@@ -39,13 +36,10 @@ BEGIN_WRITING = {
 }
 BEGIN_READING = {"sqlite": "BEGIN", "postgresql": "SET TRANSACTION READ ONLY"}
 
-# SQLite: busy, locked, out of memory, disk I/O, full, cannot open (a journal cannot be made on a full disk).
-SQLITE_RETRY = {5, 6, 7, 10, 13, 14}
-# PostgreSQL, by SQLSTATE: connection lost, rolled back for another's sake, no resources, operator's doing, system
-# error; lock or statement timeout, a server that became a standby, a writer that hung.
-POSTGRESQL_RETRY = ("08", "40", "53", "57", "58", "55P03", "25006", "25P03")
-# A failed connection has no SQLSTATE; these words of the server tell what waiting does not mend.
-POSTGRESQL_HOPELESS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "no password supplied")
+JSON_TEXT = json.JSONEncoder(separators=(",", ":")).encode
+"""In ASCII: a text that a database would refuse (NUL, half of a surrogate pair) is stored as its escape."""
+
+URL_FORMS = "write sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
 
 MIGRATION_LOCK = 0x626F756E  # any number, the same in every `bounced`
 
@@ -68,12 +62,11 @@ class Store:
         parsed = _parse(url)
         sqlite = parsed.get_backend_name() == "sqlite"
         if sqlite:
-            _prepare_file(Path(parsed.database or ""))
+            sqlite_file.prepare(Path(parsed.database or ""))
         store = cls(_sqlite_engine(parsed) if sqlite else _postgresql_engine(parsed), _place(parsed))
         try:
-            if sqlite:
-                store._use_wal()
-            store._check_schema(migrate=migrate or sqlite)
+            if not store._is_current(may_migrate=migrate or sqlite):
+                store._migrate()
         except BaseException:
             store.close()
             raise
@@ -111,25 +104,8 @@ class Store:
             raise self._failed(error) from error
 
     def _failed(self, error: SQLAlchemyError) -> StoreError:
-        """The error in one line for the operator."""
-        if isinstance(error, PoolTimeoutError):
-            return StoreError(f"{self._place}: all connections are in use", retry=True)
-        if not isinstance(error, DBAPIError):
-            return StoreError(f"{self._place}: {_line(str(error))}", retry=False)
-        cause: Any = error.orig
-        if isinstance(cause, sqlite3.Error):
-            code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
-            return StoreError(f"{self._place}: {_line(str(cause))}", retry=code in SQLITE_RETRY)
-        state = getattr(cause, "sqlstate", None)
-        words = _line((getattr(cause, "diag", None) and cause.diag.message_primary) or str(cause))
-        if self._engine.url.password:
-            words = words.replace(str(self._engine.url.password), "***")
-        retry = (
-            state.startswith(POSTGRESQL_RETRY)
-            if state
-            else type(cause).__name__ == "OperationalError" and not any(hint in words for hint in POSTGRESQL_HOPELESS)
-        )
-        return StoreError(f"{self._place}: {words}", retry=retry or error.connection_invalidated)
+        password = self._engine.url.password
+        return store_error(error, self._place, secret=None if password is None else str(password))
 
     def _use_wal(self) -> None:
         """Switch a new file to WAL mode.
@@ -148,29 +124,36 @@ class Store:
                     raise failed from error
             time.sleep(0.05)
 
-    def _check_schema(self, *, migrate: bool) -> None:
+    def _is_current(self, *, may_migrate: bool) -> bool:
+        """Whether the schema is this program's; StoreError where it cannot be made so."""
         with self.reading() as connection:
             schema = _schema_of(connection)
-        if schema == SCHEMA:
-            return
+            foreign = schema is None and connection.dialect.name == "sqlite" and inspect(connection).get_table_names()
+        if foreign:
+            raise StoreError(f"{self._place}: is another program's database", retry=False)
         if schema is not None and schema > SCHEMA:
             what = f"its schema {schema} is newer than this program's ({SCHEMA}): install a newer bounced"
             raise StoreError(f"{self._place}: {what}", retry=False)
-        if not migrate:
+        if schema != SCHEMA and not may_migrate:
             what = "it has no tables yet" if schema is None else f"its schema {schema} is older than this program's"
             raise StoreError(f"{self._place}: {what}: run `bounced migrate`", retry=False)
+        return schema == SCHEMA
+
+    def _migrate(self) -> None:
+        """Bring the schema to this program's; of two programs that meet here, one does it and the other waits."""
         from bounced.store.migrations import upgrade  # slow to import and seldom needed
 
+        if self._engine.dialect.name == "sqlite":
+            self._use_wal()
         with self.writing() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-            if _schema_of(connection) == schema:  # else another program was quicker
-                upgrade(connection)
+            upgrade(connection)
 
 
 def _schema_of(connection: Connection) -> str | None:
     """The revision that the database is at; None: it has no tables yet."""
-    if connection.dialect.has_table(connection, "alembic_version"):
+    if inspect(connection).has_table("alembic_version"):
         return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
     return None
 
@@ -180,17 +163,14 @@ def _parse(url: str) -> URL:
         parsed = make_url(url)
         driver = f"{parsed.get_backend_name()}+{parsed.get_driver_name()}"
     except (ArgumentError, ValueError, SQLAlchemyError) as error:
-        raise StoreError(f"the URL cannot be read: {_FORMS}", retry=False) from error
+        raise StoreError(f"the URL cannot be read: {URL_FORMS}", retry=False) from error
     if driver not in ("sqlite+pysqlite", "postgresql+psycopg"):
-        raise StoreError(f"{parsed.drivername} is not supported: {_FORMS}", retry=False)
+        raise StoreError(f"{parsed.drivername} is not supported: {URL_FORMS}", retry=False)
     if driver.startswith("sqlite") and (not parsed.database or parsed.database.startswith((":", "file:"))):
         raise StoreError("the URL names no file: write sqlite:///PATH", retry=False)
     if "@" in (parsed.host or ""):
         raise StoreError('the URL has more than one "@": write those of the password as %40', retry=False)
     return parsed
-
-
-_FORMS = "write sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
 
 
 def _place(url: URL) -> str:
@@ -199,17 +179,12 @@ def _place(url: URL) -> str:
     return f"{url.host or 'local'}:{url.port or 5432}/{url.database or url.username}"
 
 
-def _line(words: str) -> str:
-    """The first line of a driver's message."""
-    return words.strip().partition("\n")[0]
-
-
 def _sqlite_engine(url: URL) -> Engine:
     engine = create_engine(
         url,
         pool_size=POOL_SIZE,
         connect_args={"timeout": LOCK_WAIT_SECONDS, "isolation_level": None},
-        json_serializer=partial(json.dumps, ensure_ascii=False, separators=(",", ":")),
+        json_serializer=JSON_TEXT,
         hide_parameters=True,
     )
 
@@ -233,7 +208,7 @@ def _postgresql_engine(url: URL) -> Engine:
             "keepalives_interval": 10,
             "keepalives_count": 3,
         },
-        json_serializer=partial(json.dumps, ensure_ascii=False, separators=(",", ":")),
+        json_serializer=JSON_TEXT,
         hide_parameters=True,
     )
 
@@ -245,47 +220,3 @@ def _postgresql_engine(url: URL) -> Engine:
         connection.commit()
 
     return engine
-
-
-def _prepare_file(path: Path) -> None:
-    """Make the SQLite file if there is none, and see that it is ours.
-
-    Run as another user, SQLite would leave files beside the database that the daemon cannot write.
-    """
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        _create_file(path)
-        return
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}", retry=False) from error
-    if not stat.S_ISREG(found.st_mode):
-        raise StoreError(f"{path}: is not a file", retry=False)
-    _check_owner(path, found.st_uid)
-    if not os.access(path, os.R_OK | os.W_OK):
-        raise StoreError(f"{path}: cannot be written: {os.strerror(13)}", retry=False)
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise StoreError(f"{path.parent}: cannot be written: {os.strerror(13)}", retry=False)
-
-
-def _create_file(path: Path) -> None:
-    existing = next(folder for folder in path.absolute().parents if folder.exists())
-    if os.geteuid() == 0:
-        _check_owner(path, existing.stat().st_uid)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        return  # another program was quicker
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be made: {error.strerror}", retry=False) from error
-
-
-def _check_owner(path: Path, owner: int) -> None:
-    if owner == os.geteuid():
-        return
-    try:
-        name = pwd.getpwuid(owner).pw_name
-    except KeyError:
-        name = f"#{owner}"
-    raise StoreError(f"{path} belongs to user {name}: run this as that user (sudo -u {name} ...)", retry=False)

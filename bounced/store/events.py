@@ -59,15 +59,15 @@ def insert_events(
 
 def find(connection: Connection, wanted: EventFilter) -> Iterator[Event]:
     """The wanted events, newest first, read as they are asked for: an export of any length takes bounded memory."""
-    statement = _EVENTS.where(*_conditions(wanted)).order_by(tables.Event.received_at.desc(), tables.Event.id.desc())
-    if wanted.limit is not None:
-        statement = statement.limit(wanted.limit)
-    return _events(connection, statement)
+    options = {"yield_per": ROWS_AT_ONCE}
+    with connection.execute(_statement(wanted), execution_options=options) as rows:
+        yield from map(_event, rows)
 
 
 def get(connection: Connection, event_id: UUID) -> Event | None:
     """The event with that id."""
-    return next(_events(connection, _EVENTS.where(tables.Event.id == event_id)), None)
+    row = connection.execute(_EVENTS.where(tables.Event.id == event_id)).one_or_none()
+    return _event(row) if row else None
 
 
 def raw(connection: Connection, event_id: UUID) -> bytes | None:
@@ -122,9 +122,9 @@ _EVENTS = (
 )
 
 
-def _events(connection: Connection, statement: Select[*tuple[Any, ...]]) -> Iterator[Event]:
-    for row in connection.execution_options(yield_per=ROWS_AT_ONCE).execute(statement):
-        yield _event(row)
+def _statement(wanted: EventFilter) -> Select[*tuple[Any, ...]]:
+    newest_first = (tables.Event.received_at.desc(), tables.Event.id.desc())
+    return _EVENTS.where(*_conditions(wanted)).order_by(*newest_first).limit(wanted.limit)
 
 
 def _conditions(wanted: EventFilter) -> Iterator[ColumnElement[bool]]:
@@ -209,7 +209,7 @@ def _row(event: Event, mail_id: UUID | None, position: int, mailbox_id: int | No
         "outbound_id": match.outbound_id,
         "tried_ids": list(match.tried_ids) or None,
     }
-    return {name: _clean(value) for name, value in row.items()}
+    return {name: _clean(v) if type(v) is str and not v.isprintable() else v for name, v in row.items()}
 
 
 def _other_evidence(evidence: Evidence) -> dict[str, Any] | None:
@@ -226,13 +226,9 @@ def _other_evidence(evidence: Evidence) -> dict[str, Any] | None:
     return {name: value for name, value in other.items() if value} or None
 
 
-def _clean(value: Any) -> Any:
+def _clean(value: str) -> str:
     """`value` with U+FFFD for what the databases refuse: one mail must not keep a whole batch out."""
-    if isinstance(value, str):
-        return value if value.isprintable() else REFUSED.sub("\ufffd", value)
-    if isinstance(value, (list, tuple)):
-        return [_clean(item) for item in value]
-    return {name: _clean(item) for name, item in value.items()} if isinstance(value, dict) else value
+    return REFUSED.sub("\ufffd", value)
 
 
 def _event(row: Row[*tuple[Any, ...]]) -> Event:

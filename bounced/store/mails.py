@@ -5,7 +5,7 @@ A message is known by mailbox, UIDVALIDITY and UID (RFC 9051 §2.3.1.1); only wh
 
 import zlib
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, TypeVar
@@ -96,21 +96,23 @@ def raw(connection: Connection, mail_id: UUID) -> bytes | None:
     return None if data is None else zlib.decompress(data)
 
 
-def known_uids(connection: Connection, mailbox_id: int, uidvalidity: int, uids: Sequence[int]) -> set[int]:
+def known_uids(connection: Connection, mailbox_id: int, uidvalidity: int, uids: Collection[int]) -> set[int]:
     """Those of `uids` that were taken in already."""
     known: set[int] = set()
-    for some in _chunks(uids):
+    for first, last in _ranges(uids):  # one, as a rule; a list of all UIDs is slow to plan and to send
         known.update(
-            connection.scalars(
+            uid
+            for uid in connection.scalars(
                 select(tables.Mail.uid).where(
                     tables.Mail.mailbox_id == mailbox_id,
                     tables.Mail.uidvalidity == uidvalidity,
-                    tables.Mail.uid.in_(some),
+                    tables.Mail.uid.between(first, last),
                     tables.Mail.stored_at.is_not(None),
                 )
             )
+            if uid is not None
         )
-    return known
+    return known.intersection(uids)
 
 
 def known_files(connection: Connection, hashes: Sequence[bytes]) -> set[bytes]:
@@ -190,7 +192,7 @@ def pending_actions(connection: Connection, mailbox_id: int, uidvalidity: int, l
         .order_by(tables.Mail.uid)
         .limit(limit)
     )
-    return [PendingAction(*row._tuple()) for row in rows]  # type: ignore[arg-type]  # neither is NULL here
+    return [PendingAction(mail_id, uid, action) for mail_id, uid, action in rows if uid is not None and action]
 
 
 def clear_actions(connection: Connection, mail_ids: Sequence[UUID]) -> None:
@@ -248,3 +250,12 @@ def close_open(connection: Connection, mailbox_id: int, uidvalidity: int, uids: 
 def _chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
     for start in range(0, len(values), CHUNK):
         yield values[start : start + CHUNK]
+
+
+def _ranges(uids: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """First and last of each run of `uids` without a gap of CHUNK or more."""
+    ordered = sorted(uids)
+    starts = [0, *(i for i in range(1, len(ordered)) if ordered[i] - ordered[i - 1] >= CHUNK)]
+    for start, end in zip(starts, [*starts[1:], len(ordered)], strict=True):
+        if start < end:
+            yield ordered[start], ordered[end - 1]

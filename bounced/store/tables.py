@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Index, LargeBinary, MetaData, Text, UniqueConstraint, func
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from bounced.store.types import Id, Moment
+from bounced.store.types import ID, MOMENT
 
 SCHEMA = "0001"
 """The revision that these tables are; the newest file of migrations/versions."""
@@ -34,9 +34,9 @@ class Table(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012  read by SQLAlchemy when the class is made
         str: Text(),
         bytes: LargeBinary(),
-        datetime: Moment(),
+        datetime: MOMENT,
         date: Date(),
-        UUID: Id(),
+        UUID: ID,
         dict[str, Any]: JSON(none_as_null=True),
         list[str]: JSON(none_as_null=True),
     }

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from bounced.store.types import Id, Moment
+from bounced.store.types import ID, MOMENT
 
 revision = "0001"
 down_revision = None
@@ -16,7 +16,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("mail_sending_user_code", sa.Text(), nullable=True),
-        sa.Column("created_at", Moment(), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_company"),
         sa.UniqueConstraint("name", name="uq_company_name"),
     )
@@ -56,7 +56,7 @@ def upgrade() -> None:
         sa.Column("smtp_server", sa.Text(), nullable=True),
         sa.Column("smtp_tls", sa.Text(), nullable=True),
         sa.Column("smtp_username", sa.Text(), nullable=True),
-        sa.Column("created_at", Moment(), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
         sa.ForeignKeyConstraint(["company_id"], ["company.id"], name="fk_user_card_company_id"),
         sa.PrimaryKeyConstraint("id", name="pk_user_card"),
         sa.UniqueConstraint("company_id", "code", name="uq_user_card_company_id_code"),
@@ -71,13 +71,13 @@ def upgrade() -> None:
         sa.Column("uidvalidity", sa.BigInteger(), nullable=True),
         sa.Column("cursor", sa.BigInteger(), nullable=False),
         sa.Column("lease_owner", sa.Text(), nullable=True),
-        sa.Column("lease_until", Moment(), nullable=True),
-        sa.Column("last_poll_at", Moment(), nullable=True),
-        sa.Column("last_success_at", Moment(), nullable=True),
+        sa.Column("lease_until", MOMENT, nullable=True),
+        sa.Column("last_poll_at", MOMENT, nullable=True),
+        sa.Column("last_success_at", MOMENT, nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("backlog", sa.BigInteger(), nullable=False),
-        sa.Column("waiting_since", Moment(), nullable=True),
+        sa.Column("waiting_since", MOMENT, nullable=True),
         sa.ForeignKeyConstraint(["company_id"], ["company.id"], name="fk_mailbox_company_id"),
         sa.ForeignKeyConstraint(["user_id"], ["user_card.id"], name="fk_mailbox_user_id"),
         sa.PrimaryKeyConstraint("id", name="pk_mailbox"),
@@ -85,15 +85,15 @@ def upgrade() -> None:
     )
     op.create_table(
         "mail",
-        sa.Column("id", Id(), nullable=False),
+        sa.Column("id", ID, nullable=False),
         sa.Column("mailbox_id", sa.Integer(), nullable=True),
         sa.Column("uidvalidity", sa.BigInteger(), nullable=True),
         sa.Column("uid", sa.BigInteger(), nullable=True),
         sa.Column("sha256", sa.LargeBinary(), nullable=True),
         sa.Column("size", sa.BigInteger(), nullable=True),
         sa.Column("truncated", sa.Boolean(), nullable=False),
-        sa.Column("received_at", Moment(), nullable=True),
-        sa.Column("stored_at", Moment(), nullable=True),
+        sa.Column("received_at", MOMENT, nullable=True),
+        sa.Column("stored_at", MOMENT, nullable=True),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("action", sa.Text(), nullable=True),
@@ -128,12 +128,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "event",
-        sa.Column("id", Id(), nullable=False),
-        sa.Column("mail_id", Id(), nullable=True),
+        sa.Column("id", ID, nullable=False),
+        sa.Column("mail_id", ID, nullable=True),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("mailbox_id", sa.Integer(), nullable=True),
-        sa.Column("received_at", Moment(), nullable=False),
+        sa.Column("received_at", MOMENT, nullable=False),
         sa.Column("truncated", sa.Boolean(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("cause", sa.Text(), nullable=True),
@@ -150,7 +150,7 @@ def upgrade() -> None:
         sa.Column("reporting_mta", sa.Text(), nullable=True),
         sa.Column("feedback_type", sa.Text(), nullable=True),
         sa.Column("rule", sa.Text(), nullable=True),
-        sa.Column("occurred_at", Moment(), nullable=True),
+        sa.Column("occurred_at", MOMENT, nullable=True),
         sa.Column("message_id", sa.Text(), nullable=True),
         sa.Column("original_message_id", sa.Text(), nullable=True),
         sa.Column("envelope_id", sa.Text(), nullable=True),
@@ -164,7 +164,7 @@ def upgrade() -> None:
         sa.Column("document", sa.Text(), nullable=True),
         sa.Column("mode", sa.Text(), nullable=True),
         sa.Column("sender_config", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("outbound_id", Id(), nullable=True),
+        sa.Column("outbound_id", ID, nullable=True),
         sa.Column("tried_ids", sa.JSON(none_as_null=True), nullable=True),
         sa.ForeignKeyConstraint(["company_id"], ["company.id"], name="fk_event_company_id"),
         sa.ForeignKeyConstraint(["mail_id"], ["mail.id"], name="fk_event_mail_id"),
@@ -196,7 +196,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "raw_mail",
-        sa.Column("mail_id", Id(), nullable=False),
+        sa.Column("mail_id", ID, nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["mail_id"], ["mail.id"], name="fk_raw_mail_mail_id"),
         sa.PrimaryKeyConstraint("mail_id", name="pk_raw_mail"),

@@ -1,0 +1,26 @@
+"""bounced.toml and the environment as typed models; every problem is reported at once.
+
+Order: the file named by --config or BOUNCED_CONFIG, else ./bounced.toml, else /etc/bounced/bounced.toml, else the
+defaults.  A variable BOUNCED_TABLE__KEY overrides one key of one table.  Relative paths are relative to the
+file's folder.
+"""
+
+from bounced.config.load import find, load
+from bounced.config.tables import Config, Database, Directo, Mailbox, OAuth, Poll, Table
+from bounced.config.values import BYTES, UNITS, After, Secret
+
+__all__ = [
+    "BYTES",
+    "UNITS",
+    "After",
+    "Config",
+    "Database",
+    "Directo",
+    "Mailbox",
+    "OAuth",
+    "Poll",
+    "Secret",
+    "Table",
+    "find",
+    "load",
+]
