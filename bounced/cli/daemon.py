@@ -1,11 +1,17 @@
 """bounced run, poll, check, migrate: the service, and what its administrator does beside it."""
 
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bounced.cli.context import configuration
+from bounced.cli.output import progress
+
+if TYPE_CHECKING:
+    from bounced.config import Config, Mailbox
+    from bounced.service.poll import Found
 
 
 def run(context: typer.Context) -> None:
@@ -26,11 +32,7 @@ def poll(
     """Poll every mailbox once and print what was found."""
     if not once:
         raise typer.BadParameter("poll needs --once; to poll for ever, use `bounced run`", param_hint="--once")
-    import threading
-
     from bounced.errors import ConfigError
-    from bounced.service.poll import Poller
-    from bounced.store.engine import Store
 
     config = configuration(context)
     boxes = [box for box in config.mailbox if mailbox in (None, box.name)]
@@ -38,22 +40,31 @@ def poll(
         raise ConfigError(f"no mailbox is named {mailbox}" if mailbox else "no mailbox is configured")
     config.read_secrets()
     failed = False
-    with Store.open(config.database.url) as store:
-        poller = Poller(store, threading.Event())
-        for box in boxes:
-            found = poller.poll(box, config)
-            failed |= found.error is not None or found.elsewhere
-            if found.error is not None:
-                typer.echo(f"bounced: {found.error}", err=True)
-            elif found.elsewhere:
-                typer.echo(f"bounced: mailbox {box.name}: another process polls it just now", err=True)
-            counts = ", ".join(
-                f"{count} {kind.value} {cause or ''}".rstrip()
-                for (kind, cause), count in found.taken.events.most_common()
-            )
-            typer.echo(f"{box.name}: {found.taken.messages} messages{f': {counts}' if counts else ''}")
+    for found in _polled(config, boxes):
+        failed |= found.error is not None or found.elsewhere
+        if found.error is not None:
+            typer.echo(f"bounced: {found.error}", err=True)
+        elif found.elsewhere:
+            typer.echo(f"bounced: mailbox {found.mailbox}: another process polls it just now", err=True)
+        counts = ", ".join(
+            f"{count} {kind.value} {cause or ''}".rstrip() for (kind, cause), count in found.taken.events.most_common()
+        )
+        typer.echo(f"{found.mailbox}: {found.taken.messages} messages{f': {counts}' if counts else ''}")
     if failed:
         sys.exit(1)
+
+
+def _polled(config: "Config", boxes: "list[Mailbox]") -> "Iterator[Found]":
+    import threading
+
+    from bounced.service.poll import Poller
+    from bounced.store.engine import Store
+
+    with Store.open(config.database.url) as store:
+        for box in boxes:
+            with progress(f"polling {box.name}", None) as advance:
+                found = Poller(store, threading.Event(), advance).poll(box, config)
+            yield found
 
 
 def check(context: typer.Context) -> None:

@@ -6,7 +6,7 @@ The order is the promise: fetch, store and commit, only then act in the mailbox.
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -42,11 +42,18 @@ class Found:
 class Poller:
     """Polls mailboxes, each by one thread at a time; `abort` and the stop event work from any thread."""
 
-    def __init__(self, store: Store, stop: threading.Event) -> None:
-        """`stop`: once set, every poll ends after the batch in hand."""
+    def __init__(
+        self, store: Store, stop: threading.Event, advance: Callable[[int], None] = lambda _messages: None
+    ) -> None:
+        """What all polls share.
+
+        stop     once set, every poll ends after the batch in hand
+        advance  told how many messages each batch had
+        """
         self.events = 0  # stored since the start
         self._store = store
         self._stop = stop
+        self._advance = advance
         self._owner = lease.owner()
         self._sessions: dict[str, Session] = {}
         self._beats: dict[str, float] = {}  # when each running poll made progress last, monotonic seconds
@@ -93,16 +100,14 @@ class Poller:
             with Session(box, max_message_size=config.poll.max_message_size) as session:
                 self._sessions[box.name] = session
                 self._drain(session, row, box, config, found)
-            with self._writing(row.id) as connection:
-                mailboxes.succeeded(connection, row.id, datetime.now(UTC))
         except LeaseLostError:
             raise
         except BouncedError as error:
-            self._note_failure(row.id, str(error))
+            self._give_back(row.id, error)
             raise
         finally:
             self._sessions.pop(box.name, None)
-            self._give_back(row.id)
+        self._give_back(row.id, None)
 
     def _take_lease(self, box: Mailbox) -> mailboxes.Mailbox | None:
         """The mailbox's row, leased to this process; None: somebody else has it."""
@@ -116,19 +121,18 @@ class Poller:
                 return None
         return row
 
-    def _give_back(self, mailbox_id: int) -> None:
+    def _give_back(self, mailbox_id: int, error: BouncedError | None) -> None:
+        """Notes how the poll went and ends the lease; if the database fails, the lease runs out by itself."""
+        now = datetime.now(UTC)
         try:
             with self._store.writing() as connection:
+                if error is None:
+                    mailboxes.succeeded(connection, mailbox_id, now)
+                else:
+                    mailboxes.failed(connection, mailbox_id, now, str(error))
                 mailboxes.release_lease(connection, mailbox_id, self._owner)
-        except StoreError as error:  # the lease runs out by itself
-            log.warning("lease not given back", error=str(error))
-
-    def _note_failure(self, mailbox_id: int, error: str) -> None:
-        try:
-            with self._store.writing() as connection:
-                mailboxes.failed(connection, mailbox_id, datetime.now(UTC), error)
-        except StoreError as failed:  # the database itself may be what failed
-            log.warning("failure not noted", error=str(failed))
+        except StoreError as failed:
+            log.warning("mailbox not given back", error=str(failed))
 
     def _drain(self, session: Session, row: mailboxes.Mailbox, box: Mailbox, config: Config, found: Found) -> None:
         folder = session.select()
@@ -136,8 +140,9 @@ class Poller:
         cursor = row.cursor if row.uidvalidity == folder.uidvalidity else 0
         if row.uidvalidity not in (None, folder.uidvalidity):
             log.warning("UIDVALIDITY has changed", before=row.uidvalidity, now=folder.uidvalidity)
-        with self._writing(row.id) as connection:
-            mails.set_aside(connection, row.id, folder.uidvalidity)
+            with self._writing(row.id) as connection:
+                mails.set_aside(connection, row.id, folder.uidvalidity)
+        with self._store.reading() as connection:
             adopt = mails.has_other_uidvalidity(connection, row.id, folder.uidvalidity)
             still_open = mails.open_uids(connection, row.id, folder.uidvalidity)
         place = Place(
@@ -167,6 +172,7 @@ class Poller:
     ) -> None:
         taken = ingest(self._store, place, batch, cursor=cursor, backlog=backlog)
         found.taken.add(taken)
+        self._advance(len(batch))
         self.events += taken.events.total()
         self._act(session, place, taken.to_do)
 
