@@ -1,6 +1,5 @@
 """bounced stats: counts of events, which outlive the events themselves."""
 
-import sys
 from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -29,13 +28,11 @@ def stats(
     with database(context) as store, store.reading() as connection:
         totals = counters.totals(connection, counters.By(by), chosen)
     rows: list[dict[str, object]] = [{by: _name(total.name, total.company), "events": total.events} for total in totals]
-    if format is Format.TABLE and sys.stdout.isatty():
+    if format is Format.TABLE:
         longest = max((total.events for total in totals), default=1)
         for row, total in zip(rows, totals, strict=True):
-            row[" "] = "█" * round(BAR * total.events / longest)
-        write(rows, format, columns=(by, "events", " "), keys=())
-        return
-    write(rows, format, columns=(by, "events"), keys=(by, "events"))
+            row |= {by: row[by] or "-", " ": "█" * round(BAR * total.events / longest)}
+    write(rows, format, columns=(by, "events", " "), keys=(by, "events"))
 
 
 def _name(name: str | None, company: str | None) -> str | None:

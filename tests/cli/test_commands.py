@@ -152,11 +152,12 @@ def test_event_filters(bounced, filters, found):
 
 
 def test_stats(bounced):
-    """Counts by cause, and no bars in a pipe."""
+    """Counts by cause, as numbers for programs and with bars for people."""
     bounced("replay", "--store", str(FIXTURES / "dsn"))
     counts = {row["cause"]: row["events"] for row in rows(bounced("stats", "--format", "jsonl").out)}
     assert counts["user-unknown"] > 5
-    assert "█" not in bounced("stats").out
+    assert f"user-unknown {counts['user-unknown']}" in " ".join(bounced("stats").out.split())
+    assert "█" in bounced("stats").out
     assert sum(row["events"] for row in rows(bounced("stats", "--by", "day", "--format", "jsonl").out)) == sum(
         counts.values()
     )
