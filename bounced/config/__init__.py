@@ -5,7 +5,7 @@ defaults.  A variable BOUNCED_TABLE__KEY overrides one key of one table.  Relati
 file's folder.
 """
 
-from bounced.config.load import find, load
+from bounced.config.file import find, load
 from bounced.config.tables import Config, Database, Directo, Mailbox, OAuth, Poll, Table
 from bounced.config.values import BYTES, UNITS, After, Secret
 

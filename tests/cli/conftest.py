@@ -23,7 +23,7 @@ def bounced(tmp_path, monkeypatch, capsys) -> Bounced:
     """Runs `bounced ARGUMENTS...` in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BOUNCED_CONFIG", raising=False)
-    monkeypatch.setattr("bounced.config.load.SYSTEM_PATH", tmp_path / "none.toml")
+    monkeypatch.setattr("bounced.config.file.SYSTEM_PATH", tmp_path / "none.toml")
 
     def run(*arguments: str) -> Result:
         monkeypatch.setattr("sys.argv", ["bounced", *arguments])
