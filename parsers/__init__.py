@@ -3,11 +3,12 @@
 `parse` is the only door.  Nothing here knows a database, a network, a clock or the service above.
 """
 
-from parsers.finish import clean, finish
+from parsers.finish import finish
 from parsers.message import Mail, read
 from parsers.order import ORDER
 from parsers.original import evidence
 from parsers.report import Kind, Outcome, Report
+from parsers.tidy import tidy
 
 __all__ = ["parse"]
 
@@ -54,4 +55,4 @@ def _detect(mail: Mail, problems: list[str]) -> tuple[str | None, tuple[Report, 
 
 
 def _problem(where: str, error: Exception) -> str:
-    return clean(f"{where}: {type(error).__name__}: {error}".replace("\n", " "), MAX_PROBLEM) or where
+    return tidy(f"{where}: {type(error).__name__}: {error}".replace("\n", " "), MAX_PROBLEM) or where

@@ -17,6 +17,7 @@ MAX_FIELD = 65_536
 
 ATOM = r'[^\s\x00-\x20\x7f"(),:;<>@\[\]\\]'
 SIMPLE = re.compile(rf"{ATOM}+@{ATOM}+")
+NAMED = re.compile(rf'[^<>"(),]*<({ATOM}+@{ATOM}+)>')
 MAILBOX = re.compile(rf'(?:{ATOM}+|"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*")@(?:{ATOM}+|\[[\w.:-]+\])')
 PIECE = re.compile(r'"(?:[^"\\]|\\.)*"?|\([^()]*\)?|<[^<>]*>?|,|[^",(<]+|.', re.S)
 EMBEDDED = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")
@@ -36,7 +37,19 @@ def bare(text: str | None) -> str | None:
         return _checked(text)
     if len(text) > 4 * MAX_ADDRESS:
         return None
-    return _from_pieces(PIECE.findall(text)) or _tolerantly(text)
+    return _from_pieces(PIECE.findall(text))
+
+
+def tolerant(text: str | None) -> str | None:
+    """The same for a field that is there to hold an address, however badly it is written: flanker is asked too.
+
+    It is shown nothing that it is known to read wrongly.
+    """
+    found = bare(text)
+    if found or not text or len(text) > MAX_ADDRESS or "@" not in text or not text.isprintable():
+        return found
+    parsed = flanker_address()(text)
+    return _checked(parsed.address) if parsed is not None else None
 
 
 def all_of(values: list[str]) -> tuple[str, ...]:
@@ -45,6 +58,9 @@ def all_of(values: list[str]) -> tuple[str, ...]:
     for value in values:
         if SIMPLE.fullmatch(value):
             found[value] = None
+            continue
+        if named := NAMED.fullmatch(value):
+            found[named[1]] = None
             continue
         one: list[str] = []
         for piece in [*PIECE.findall(value[:MAX_FIELD]), ","]:
@@ -67,10 +83,10 @@ def typed(value: str | None) -> str | None:
         return None
     kind, semicolon, rest = value.partition(";")
     if not semicolon:
-        return bare(value)
+        return tolerant(value)
     if kind.strip().lower() in {"utf-8", "utf8"}:
         rest = EMBEDDED.sub(_character, rest)
-    return bare(rest)
+    return tolerant(rest)
 
 
 def xtext(value: str) -> str:
@@ -97,11 +113,3 @@ def _checked(address: str) -> str | None:
     if len(address) > MAX_ADDRESS or not MAILBOX.fullmatch(address):
         return None
     return address
-
-
-def _tolerantly(text: str) -> str | None:
-    """What flanker makes of it, once there is nothing in `text` that it is known to read wrongly."""
-    if len(text) > MAX_ADDRESS or "@" not in text or not text.isprintable():
-        return None
-    found = flanker_address()(text, addr_spec_only=False)
-    return _checked(found.address) if found is not None else None

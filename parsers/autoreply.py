@@ -61,5 +61,5 @@ def parse(mail: Mail) -> tuple[Report, ...]:
         or (headers.raw("precedence") or "").strip().lower() in {"auto_reply", "auto-reply"}
         or (SUBJECT.match(subject) and (any(name in headers for name in HINTS) or ":" in subject))
     ):
-        return (Report(kind=Kind.AUTO_REPLY, recipient=address.bare(sender)),)
+        return (Report(kind=Kind.AUTO_REPLY, recipient=address.tolerant(sender)),)
     return ()

@@ -14,7 +14,6 @@ from parsers import address
 from parsers.fields import Group, groups, without_comments
 from parsers.message import Mail
 from parsers.original import returned
-from parsers.part import Part
 from parsers.report import Evidence, Kind, Report
 from parsers.said import about, best_reply, best_status, refusal, unfold
 from parsers.sender import is_failure, is_mailer
@@ -32,15 +31,18 @@ KIND_BY_ACTION = (
 KIND_BY_CLASS = {"2": Kind.DELIVERED, "4": Kind.DELAY, "5": Kind.BOUNCE}
 RELABELLED = frozenset({"text/plain", "application/octet-stream"})
 """What a gateway calls a status part."""
-PASTED = re.compile(r"^(?:Reporting-MTA|(?:Final|Original)-Recipient):", re.I | re.M)
-BEGINNINGS = ("reporting-mta:", "original-envelope-id:", "final-recipient:", "original-recipient:")
+PASTED = re.compile(r"\n(?:Reporting-MTA|(?:Final|Original)-Recipient):", re.I)
+BEGINNING = re.compile(r"\s{0,99}(?:Reporting-MTA|Original-Envelope-Id|(?:Final|Original)-Recipient):", re.I)
 MESSAGE_FIELDS = ("reporting-mta", "original-envelope-id")
 RECIPIENT_FIELDS = ("final-recipient", "original-recipient", "x-actual-recipient")
 
 
 def parse(mail: Mail) -> tuple[Report, ...]:
     """One Report for each recipient, in body order; () where there is no delivery report."""
-    return _reports(mail, [group for part in mail.leaves if _is_status(part) for group in groups(part.text)])
+    parts = [part for part in mail.leaves if part.type in STATUS_TYPES]
+    if not parts:
+        parts = [part for part in mail.leaves if part.type in RELABELLED and BEGINNING.match(part.text)]
+    return _reports(mail, [group for part in parts for group in groups(part.text)])
 
 
 def parse_pasted(mail: Mail) -> tuple[Report, ...]:
@@ -48,7 +50,7 @@ def parse_pasted(mail: Mail) -> tuple[Report, ...]:
     if mail.root.type != "multipart/report" and not is_mailer(mail):
         return ()
     for part in mail.leaves:
-        if part.is_text and (start := PASTED.search(part.text)):
+        if part.is_text and (start := PASTED.search(f"\n{part.text}")):
             return _reports(mail, groups(part.text[start.start() :]))
     return ()
 
@@ -57,8 +59,12 @@ def parse_nameless(mail: Mail) -> tuple[Report, ...]:
     """A delivery report that names nobody (Postfix without its log, Haraka): whom the returned mail was for."""
     if not any(part.type in STATUS_TYPES for part in mail.leaves) or not (is_mailer(mail) or is_failure(mail)):
         return ()
-    recipients = address.all_of(mail.headers.all("x-failed-recipients")) or address.all_of(returned(mail).all("to"))
-    return (refusal(Kind.BOUNCE, recipients[0] if len(recipients) == 1 else None, mail.text),)
+    alone = [found for line in mail.text.split("\n") if "@" in line and (found := address.bare(line))]
+    failed = alone or address.all_of(mail.headers.all("x-failed-recipients"))
+    sent_to = address.all_of(returned(mail).all("to"))
+    if not failed and len(sent_to) == 1:
+        failed = sent_to
+    return tuple(refusal(Kind.BOUNCE, recipient, mail.text) for recipient in failed or (None,))
 
 
 def _reports(mail: Mail, found: list[Group]) -> tuple[Report, ...]:
@@ -66,12 +72,6 @@ def _reports(mail: Mail, found: list[Group]) -> tuple[Report, ...]:
     about_message = next((group for group in found if any(name in group for name in MESSAGE_FIELDS)), {})
     only = len(about_recipients) == 1
     return tuple(_report(group, about_message, mail, only=only) for group in about_recipients)
-
-
-def _is_status(part: Part) -> bool:
-    if part.type in STATUS_TYPES:
-        return True
-    return part.type in RELABELLED and part.text[:300].lstrip().lower().startswith(BEGINNINGS)
 
 
 def _names_recipient(group: Group) -> bool:
@@ -89,7 +89,8 @@ def _report(group: Group, fields: Group, mail: Mail, *, only: bool) -> Report:
     code = best_reply(words)
     more = None
     if code is None or (is_generic(stated) and is_generic(find_status(words or ""))):
-        more = about(mail.text, final) or about(mail.text, recipient) or (unfold(mail.text) if only else None)
+        text = PASTED.split(mail.text, maxsplit=1)[0]
+        more = about(text, final) or about(text, recipient) or (unfold(text) if only else None)
         code = code or best_reply(more)
     status = best_status(stated, words, more)
     action = without_comments(group.get("action", "")).strip().split(" ")[0].strip(";,.").lower() or None

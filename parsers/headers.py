@@ -7,6 +7,7 @@ How long a block may be is bounded by the scan.
 import re
 from binascii import Error as BinasciiError
 from binascii import a2b_base64, a2b_qp
+from collections.abc import Iterable
 from functools import lru_cache
 
 from parsers.charset import decode
@@ -16,7 +17,9 @@ MAX_FIELDS = 2_000
 MAX_CONTENT_TYPE = 2_000
 """Characters read of a Content-Type; keeps the search for parameters, which may start anew at each ";", cheap."""
 
-FIELD_END = re.compile(r"\n(?![ \t])")
+LINE = re.compile(r"\n(?![ \t])")
+FIELD_NAME = re.compile(r"\n([!-9;-~]+):")
+NAME = re.compile(r"[!-9;-~]+")
 FOLD = re.compile(r"\n[ \t]*")
 ENCODED_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?\n]*)\?=")
 PARAMETER = re.compile(r';[ \t]*([\w.*-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s;]*))', re.ASCII)
@@ -29,58 +32,65 @@ class Headers:
     flawless  every line was a field, or went on with one
     """
 
-    __slots__ = ("_fields", "flawless")
+    __slots__ = ("_first", "_names", "_values", "flawless")
 
     def __init__(self, block: str) -> None:
-        fields: dict[str, list[str]] = {}
-        self._fields = fields
-        self.flawless = True
-        if not block:
-            return
-        lines = FIELD_END.split(block, MAX_FIELDS)
-        if len(lines) > MAX_FIELDS:
-            lines.pop()
-            self.flawless = False
-        for line in lines:
-            name, colon, value = line.partition(":")
-            if not colon or " " in name or not name.isprintable() or not name.isascii() or not name:
-                self.flawless = False
-                name = name.rstrip(" \t")
-                if not colon or not name or " " in name or "\n" in name:
-                    continue
-            name = name.lower()
-            if name in fields:
-                fields[name].append(value)
-            else:
-                fields[name] = [value]
+        block = f"\n{block}" if block else ""
+        pieces = FIELD_NAME.split(block, MAX_FIELDS)
+        names, self._values = pieces[1::2], pieces[2::2]
+        # Each line begins a field, unless it is folded.  (Counting is ten times as fast as looking at the lines.)
+        self.flawless = block.count("\n") - block.count("\n ") - block.count("\n\t") == len(names) and not pieces[0]
+        if not self.flawless:
+            names, self._values = _salvaged(block)
+        self._names = "\n".join(names).lower().split("\n")
+        self._first = dict(zip(reversed(self._names), reversed(self._values), strict=False))
 
     def __contains__(self, name: str) -> bool:
-        return name in self._fields
+        return name in self._first
 
     def __bool__(self) -> bool:
-        return bool(self._fields)
+        return bool(self._first)
 
     def count(self, name: str) -> int:
         """How many fields are called `name` (lower case)."""
-        return len(self._fields.get(name, ()))
+        return self._names.count(name)
 
     def raw(self, name: str) -> str | None:
         """The first field `name` (lower case) as it stands, folds and all."""
-        values = self._fields.get(name)
-        return values[0] if values else None
+        return self._first.get(name)
 
     def get(self, name: str) -> str | None:
         """The first field `name` (lower case), unfolded and decoded; None where it is missing or empty."""
-        values = self._fields.get(name)
-        return (clean(values[0]) or None) if values else None
+        value = self._first.get(name)
+        return clean(value) or None if value is not None else None
 
     def all(self, name: str) -> list[str]:
         """Every field `name` (lower case) that is not empty, unfolded and decoded."""
-        return [text for value in self._fields.get(name, ()) if (text := clean(value))]
+        if name not in self._first:
+            return []
+        return [text for one, value in self.items() if one == name and (text := clean(value))]
 
-    def items(self) -> list[tuple[str, str]]:
-        """Every field as (lower-case name, value as it stands), like names together."""
-        return [(name, value) for name, values in self._fields.items() for value in values]
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Every field as (lower-case name, value as it stands)."""
+        return zip(self._names, self._values, strict=False)
+
+
+def read_headers(data: bytes, start: int, end: int) -> Headers:
+    """The header block from octet `start` to octet `end` of `data`, with or without blank lines behind it."""
+    # Octets that are no UTF-8 stay recognisable (as surrogates) until somebody asks for that field.
+    return Headers(data[start:end].rstrip(b"\n").decode("utf-8", "surrogateescape"))
+
+
+def _salvaged(block: str) -> tuple[list[str], list[str]]:
+    """Names and values of a block in which other lines stand too, blanks behind a name forgiven."""
+    names, values = [], []
+    for line in LINE.split(block, MAX_FIELDS)[:MAX_FIELDS]:
+        name, colon, value = line.partition(":")
+        name = name.rstrip(" \t")
+        if colon and NAME.fullmatch(name):
+            names.append(name)
+            values.append(value)
+    return names, values
 
 
 def clean(value: str) -> str:

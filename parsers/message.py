@@ -2,10 +2,11 @@
 
 A mail is taken apart in one of three ways, with the same result wherever more than one can read it:
 
-1.  The scan's own slices, where the mail is well formed.  The scan has to walk the octets anyway, to bound them before
+1.  The scan's own slices, where the mail is well formed, or ill formed in a way that leaves no doubt about its parts.
+     The scan has to walk the octets anyway, to bound them before
     a library sees them; on a well-formed mail it then knows where each part lies, and nine mails of ten are so.
     The libraries would need three to five times as long to say the same.
-2.  flanker, where the scan had to guess: it is tolerant of what mailers get wrong.
+2.  flanker, where the scan had to guess at a multipart: it is tolerant of what mailers get wrong.
 3.  The standard library, where flanker raises (multiparts without boundary or first delimiter, some 2 % of bounces).
 
 The libraries only say where the parts lie; reading headers, transfer encodings and charsets is ours each time, so the
@@ -72,7 +73,7 @@ def read(raw: bytes, *, depth: int = 0) -> Mail:
     """Take `raw` apart.  Never raises: what cannot be read is one part of plain text."""
     found = scan(raw)
     root, problems = found.root, list(found.limits)
-    if found.flaws and not found.limits and len(found.data) <= MAX_LIBRARY_BYTES:
+    if found.guessed and root.is_multipart and not found.limits and len(found.data) <= MAX_LIBRARY_BYTES:
         root = _ask_libraries(found)
     return Mail(root, tuple(problems), truncated=bool(found.limits), depth=depth)
 

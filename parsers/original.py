@@ -15,7 +15,8 @@ from parsers.headers import Headers
 from parsers.message import HEADER_TYPES, MESSAGE_TYPES, Mail
 from parsers.part import Part
 from parsers.report import Evidence
-from parsers.scan import MAX_HEADER_BYTES, part_at
+from parsers.scan import header_block
+from parsers.tidy import MAX_LINE, MAX_WORD, tidy, tidy_all
 
 MAX_IDS = 50
 """Message-IDs taken from one mail: References of a long thread."""
@@ -25,10 +26,17 @@ MAX_ADDRESSES = 100
 TELLING = ("received", "from", "to", "subject", "date", "message-id")
 """A block that has three of these is a message's header block."""
 BLOCK = re.compile(
-    r"^(?:Return-Path|Received|Delivered-To|From|To|Subject|Date|Message-ID|MIME-Version|DKIM-Signature|X-[\w-]{1,60}):",
-    re.I | re.M,
+    r"\n(?:Return-Path|Received|Delivered-To|From|To|Subject|Date|Message-ID|MIME-Version|DKIM-Signature|X-[\w-]{1,60}):",
+    re.I,
 )
 MESSAGE_ID = re.compile(r"<([^<>\s]{1,998})>")
+PLAIN_DATE = re.compile(
+    r"(?:[A-Z][a-z]{2}, {1,2})?(\d{1,2}) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)(?: |$)",
+    re.ASCII,
+)
+"""What nearly everybody writes; the standard library's reading of all the rest takes ten times as long."""
+MONTHS = {"Jan": 1, "Feb": 2, "Mar": 3, "Apr": 4, "May": 5, "Jun": 6}
+MONTHS |= {"Jul": 7, "Aug": 8, "Sep": 9, "Oct": 10, "Nov": 11, "Dec": 12}
 RELATED = (
     "in-reply-to",
     "references",
@@ -43,30 +51,20 @@ DELIVERED = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x
 def evidence(mail: Mail) -> Evidence:
     """All that `mail` says about the message that it answers, whatever kind of notice it is."""
     own, sent = mail.headers, returned(mail)
-    original_id = message_id(sent.get("message-id"))
-    own_id = message_id(own.get("message-id"))
-    related = {
-        one: None
-        for headers in (own, sent)
-        for name in RELATED
-        if name in headers
-        for value in headers.all(name)
-        for one in MESSAGE_ID.findall(value)
-    }
-    related.pop(original_id or "", None)
-    related.pop(own_id or "", None)
+    own_id, original_id = message_id(own.get("message-id")), message_id(sent.get("message-id"))
+    related = dict.fromkeys(one for one in (*_related(own), *_related(sent)) if one not in (own_id, original_id))
     return Evidence(
-        message_id=own_id,
-        original_message_id=original_id,
-        related_ids=tuple(related)[:MAX_IDS],
+        message_id=tidy(own_id, MAX_LINE),
+        original_message_id=tidy(original_id, MAX_LINE),
+        related_ids=tidy_all(related, MAX_LINE)[:MAX_IDS],
         failed_recipients=_addresses(own, ("x-failed-recipients",)),
         delivered_to=_addresses(own, DELIVERED),
         original_from=_first(sent, "from"),
         original_reply_to=_first(sent, "reply-to"),
         original_to=_addresses(sent, ("to", "cc")),
-        original_subject=sent.get("subject"),
+        original_subject=tidy(sent.get("subject"), MAX_LINE),
         original_date=date(sent.get("date")),
-        subject=own.get("subject"),
+        subject=tidy(own.get("subject"), MAX_LINE),
         date=date(own.get("date")),
     )
 
@@ -89,21 +87,17 @@ def returned(mail: Mail) -> Headers:
 
 def _head(part: Part) -> Headers:
     if part.is_encoded:
-        content = part.content().replace(b"\r\n", b"\n").lstrip(b"\n")
-        return part_at(content, 0, len(content)).headers
-    start = part.body
-    while part.data.startswith(b"\n", start) and start < part.end:
-        start += 1
-    return part_at(part.data, start, min(part.end, start + MAX_HEADER_BYTES)).headers
+        return header_block(part.content().replace(b"\r\n", b"\n"), 0)
+    return header_block(part.data, part.body, part.end)
 
 
 def _pasted(text: str) -> Headers | None:
     """The first block in `text` that reads like a message's header."""
-    at = 0
+    text, at = f"\n{text}", 0
     while found := BLOCK.search(text, at):
-        end = text.find("\n\n", found.start())
+        end = text.find("\n\n", found.end())
         end = len(text) if end < 0 else end
-        headers = Headers(text[found.start() : end])
+        headers = Headers(text[found.start() + 1 : end])
         if sum(name in headers for name in TELLING) >= 3:
             return headers
         at = end
@@ -124,17 +118,27 @@ def date(value: str | None) -> datetime | None:
     if not value:
         return None
     try:
-        found = parsedate_tz(value)
-        if found is None:
-            return None
-        return datetime(*found[:6], tzinfo=UTC) - timedelta(seconds=found[9] or 0)
-    except (ValueError, OverflowError, IndexError, TypeError):
-        return None  # the 31st of February, a zone of years, or what parsedate_tz itself stumbles over
+        if found := PLAIN_DATE.match(value):
+            day, month, year, hour, minute, second, sign, hours, minutes = found.groups()
+            zone = timedelta(hours=int(hours), minutes=int(minutes))
+            moment = datetime(int(year), MONTHS[month], int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+            return moment + zone if sign == "-" else moment - zone
+        if parsed := parsedate_tz(value):
+            return datetime(*parsed[:6], tzinfo=UTC) - timedelta(seconds=parsed[9] or 0)
+    except (ValueError, OverflowError, IndexError, TypeError, KeyError):
+        pass  # the 31st of February, a zone of years, or what parsedate_tz itself stumbles over
+    return None
+
+
+def _related(headers: Headers) -> list[str]:
+    return [
+        one for name in RELATED if name in headers for value in headers.all(name) for one in MESSAGE_ID.findall(value)
+    ]
 
 
 def _addresses(headers: Headers, names: tuple[str, ...]) -> tuple[str, ...]:
     values = [value for name in names if name in headers for value in headers.all(name)]
-    return address.all_of(values)[:MAX_ADDRESSES] if values else ()
+    return tidy_all(address.all_of(values), MAX_WORD)[:MAX_ADDRESSES] if values else ()
 
 
 def _first(headers: Headers, name: str) -> str | None:

@@ -11,7 +11,7 @@ from functools import cached_property
 from html import unescape
 
 from parsers.charset import decode
-from parsers.headers import Headers, content_type
+from parsers.headers import content_type, read_headers
 
 MAX_TEXT = 1_048_576
 """Octets of one part that are decoded to text.  Notices have a few thousand; what follows is the returned message."""
@@ -34,8 +34,7 @@ class Part:
     def __init__(self, data: bytes, start: int, body: int, end: int) -> None:
         """Octets `start` to `end` of `data`; the header block with its blank line reaches to `body`."""
         self.data, self.start, self.body, self._end = data, start, body, max(body, end)
-        # Octets that are no UTF-8 stay recognisable (as surrogates) until somebody asks for that field.
-        self.headers = Headers(data[start:body].rstrip(b"\n").decode("utf-8", "surrogateescape"))
+        self.headers = read_headers(data, start, body)
         self.type, self.params, self.is_plain_type = content_type(self.headers.raw("content-type"))
         self.parts: tuple[Part, ...] = ()
 

@@ -30,6 +30,8 @@ def flanker_address() -> Any:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    logging.getLogger("flanker").setLevel(logging.CRITICAL + 1)
+    log = logging.getLogger("flanker")
+    log.addHandler(logging.NullHandler())
+    log.propagate = False
     with warnings.catch_warnings(action="ignore"):
         yield

@@ -7,31 +7,31 @@ of a line, or after what introduces a server's answer ("smtp;", "said:", "error"
 import re
 
 # Every pattern is bounded in what one candidate may take, so a search is linear.
-# Second digits: 0-5 by RFC 5321 §4.2.1; 7 because servers do write 571.
-WITH_STATUS = re.compile(r"(?<![\w.@/+])([2-5][0-57]\d)[ -]{1,3}[(\[<]?#?[245]\.\d{1,3}\.\d{1,3}(?!\d|\.\d)", re.ASCII)
-LINE_START = re.compile(
-    r"^[ \t<>\[(\"']{0,8}(?:smtp;[ \t]{0,8}|x-\w{1,20};[ \t]{0,8})?(2(?:00|1[14]|2[01]|35|5[0-3])|3[35]4|[45][0-57]\d)(?=[ \t\])>:;,-]|$)",
-    re.I | re.M | re.ASCII,
+# Of the codes below 400 those that RFC 5321 and its extensions know; second digits above 5 because servers write 571.
+CODE = re.compile(
+    r"(?<![\w.@/+])(2(?:00|1[14]|2[01]|35|5[0-3])|3[35]4|[45][0-57]\d)(?![\w@%]|[.:]\d|-\d\d\b)", re.ASCII
 )
-INTRODUCED = re.compile(
-    r"(?:smtp;|said|says|was|errors?|err|codes?|reply|replied|response|responded|status|returned|answer|answered|message"
+STATUS_BEHIND = re.compile(r"[ -]{1,3}[(\[<]?#?[245]\.\d{1,3}\.\d{1,3}(?!\d|\.\d)", re.ASCII)
+LINE_START = re.compile(r"\n[ \t<>\[(\"']{0,8}(?:(?:smtp|x-\w{1,20});[ \t]{0,8})?\Z", re.I | re.ASCII)
+INTRODUCTION = re.compile(
+    r"(?:said|says|was|errors?|err|codes?|reply|replied|response|responded|status|returned|answer|answered|message"
     r"|reason|failure|failed|rejected|refused|denied|with|server|smtp|lmtp|rcpt|data|mail|host|command|dsn|diagnostic"
     r"|[;:=\[(<>\"'])"
-    r"[ \t\r\n:;=(\[\"']{0,4}"
-    r"(?<![\w.@/+#-])(?<!\]:)#?([45][0-57]\d)"
-    r"(?![\w@%]|[.:]\d|-\d\d\b)",
+    r"[ \t\r\n:;=(\[\"'#]{0,4}\Z",
     re.I | re.ASCII,
 )
-NOT_A_REPLY_BEFORE = re.compile(
-    r"\b(?:port|size|limit|length|quota|line|id|pid|max|maximum|bytes|count)[ \t:=(\[]{0,3}\Z", re.I
+NO_REPLY_BEFORE = re.compile(
+    r"(?:\b(?:port|size|limit|length|quota|line|id|pid|max|maximum|bytes|count)[ \t:=(\[]{0,3}|\]:|-|\w#)\Z", re.I
 )
-NOT_A_REPLY_AFTER = re.compile(
-    r"[ \t]{0,2}(?:[kmg]i?b|bytes?|octets?|seconds?|sec|minutes?|hours?|days?|weeks?|messages|e?-?mails"
-    r"|recipients|connections|times|lines|characters?|users|rue|street)\b",
+NO_REPLY_BEHIND = re.compile(
+    r"[ \t]{0,2}(?:[kmg]i?b|bytes?|octets?|seconds?|sec|minutes?|hours?|days?|weeks?|messages|e?-?mails|recipients"
+    r"|connections|times|lines|characters?|users|rue|street)\b",
     re.I,
 )
-BEFORE = 14
-"""Characters looked at in front of a candidate for a word like "port"."""
+BEFORE = 32
+"""Characters looked at in front of a candidate."""
+LOWEST_ANYWHERE = 400
+"""Codes below are numbers like any other, unless they begin a line or stand before a status."""
 
 
 def find_reply(text: str) -> int | None:
@@ -45,11 +45,19 @@ def find_reply(text: str) -> int | None:
     >>> find_reply("host mx.example.com[192.0.2.1]:25 said: 550 5.1.1 no such user")
     550
     """
-    for pattern in (WITH_STATUS, LINE_START, INTRODUCED):
-        for found in pattern.finditer(text):
-            start, end = found.span(1)
-            if not NOT_A_REPLY_AFTER.match(text, end) and not NOT_A_REPLY_BEFORE.search(
-                text, max(0, start - BEFORE), start
-            ):
-                return int(found[1])
-    return None
+    at_start = introduced = None
+    for found in CODE.finditer(text):
+        start, end = found.span()
+        code = int(found[1])
+        if STATUS_BEHIND.match(text, end):
+            return code
+        if at_start or NO_REPLY_BEHIND.match(text, end):
+            continue
+        before = text[start - BEFORE : start] if start > BEFORE else "\n" + text[:start]
+        if LINE_START.search(before):
+            at_start = code
+        elif introduced or code < LOWEST_ANYWHERE or NO_REPLY_BEFORE.search(before):
+            continue
+        elif INTRODUCTION.search(before):
+            introduced = code
+    return at_start or introduced

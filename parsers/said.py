@@ -11,6 +11,9 @@ from parsers.status import find_status, is_generic
 MAX_MENTIONS = 10
 """Places looked at where a text names the recipient: the notice names it two or three times, the returned mail more."""
 
+MAX_INDENT = 8
+"""Blanks looked at in front of a sentence."""
+
 EXPIRED = frozenset({"4.4.7", "5.4.7"})
 """Statuses that only say that the sending side gave up; the remote server's own words say why."""
 
@@ -40,6 +43,20 @@ def about(text: str, recipient: str | None) -> str | None:
             best, most = words, much
         at = min(end, at + MAX_DIAGNOSTIC)
     return best
+
+
+def line_at(text: str, *beginnings: str) -> int:
+    """Where `text` has the first of `beginnings` at the start of a line, blanks forgiven; -1 where it has none.
+
+    A sentence within a line, or behind a ">", is quoted by somebody.
+    """
+    for beginning in beginnings:
+        at = text.find(beginning)
+        while at > 0 and text[max(0, at - MAX_INDENT) : at].rpartition("\n")[2].strip(" \t"):
+            at = text.find(beginning, at + len(beginning))
+        if at >= 0:
+            return at
+    return -1
 
 
 def unfold(text: str) -> str:

@@ -10,6 +10,7 @@ Sources: RFC 5322 §2.1 (header block), RFC 2046 §5.1.1 (multipart, delimiter l
 import re
 from dataclasses import dataclass
 
+from parsers.headers import Headers, read_headers
 from parsers.part import Part
 
 MAX_BYTES = 50 * 1024 * 1024
@@ -33,12 +34,14 @@ class Scan:
     data    the octets, at most MAX_BYTES of them, with LF as the only line end
     root    the tree of parts
     flaws   why the mail is not well formed; () where everybody reads it alike
+    guessed whether the tree itself was guessed at, so that somebody else may know better
     limits  which bounds were met; () where all of it was read
     """
 
     data: bytes
     root: Part
     flaws: tuple[str, ...]
+    guessed: bool
     limits: tuple[str, ...]
 
 
@@ -61,12 +64,23 @@ def part_at(data: bytes, start: int, end: int) -> Part:
     return Part(data, start, blank + 2 if blank >= 0 else end, end)
 
 
+def header_block(data: bytes, start: int, end: int | None = None) -> Headers:
+    """The header block alone of the message from octet `start` to octet `end` of `data`; blank lines in front ignored."""
+    end = len(data) if end is None else end
+    while data.startswith(b"\n", start, end):
+        start += 1
+    window = min(end, start + MAX_HEADER_BYTES)
+    blank = data.find(b"\n\n", start, window)
+    return read_headers(data, start, blank if blank >= 0 else window)
+
+
 class _Scanner:
     """The state of one scan."""
 
     def __init__(self, data: bytes, limits: list[str]) -> None:
         self.data, self.limits = data, limits
         self.flaws: list[str] = []
+        self.guessed = False
         self.count = 0
         # The multiparts that are open, innermost last: their delimiter, themselves, their parts so far.
         self.open: list[tuple[bytes, Part, list[Part]]] = []
@@ -82,7 +96,11 @@ class _Scanner:
         root = self.begin(start)
         if self.open:
             self.split(root.body)
-        return Scan(self.data, root, tuple(self.flaws), tuple(self.limits))
+        return Scan(self.data, root, tuple(self.flaws), self.guessed, tuple(self.limits))
+
+    def guess(self, flaw: str) -> None:
+        self.flaws.append(flaw)
+        self.guessed = True
 
     def split(self, start: int) -> None:
         """Follow the delimiter lines from `start` on to the end of the outermost multipart."""
@@ -95,7 +113,7 @@ class _Scanner:
             if level is None:
                 continue
             if level + 1 < len(self.open):
-                self.flaws.append("multipart without end")
+                self.guess("multipart without end")
                 self.close(level + 1, found.start())
             boundary, _, parts = self.open[level]
             if parts:
@@ -119,7 +137,7 @@ class _Scanner:
         if not headers.flawless:
             self.flaws.append("header line without a name")
         if headers.count("content-type") > 1 or not part.is_plain_type:
-            self.flaws.append("odd Content-Type")
+            self.guess("odd Content-Type")
         if part.is_multipart:
             boundary = part.params.get("boundary", "").encode("utf-8", "surrogateescape")
             if not boundary:
@@ -128,7 +146,7 @@ class _Scanner:
                 self.limits.append(f"only {MAX_DEPTH} multiparts within each other were read")
             else:
                 if boundary in self.level_of or part.type == "multipart/digest":
-                    self.flaws.append("odd multipart")
+                    self.guess("odd multipart")
                 self.open.append((boundary, part, []))
                 self.watch()
         return part
@@ -144,10 +162,10 @@ class _Scanner:
         if self.open and data.find(b"\n--", start - 1, body) >= 0:
             for found in DELIMITER.finditer(data, start - 1, body):
                 if found[1].rstrip(b" \t") in self.level_of:
-                    self.flaws.append("header without end")
+                    self.guess("header without end")
                     return max(start, found.start())
         if blank < 0:
-            self.flaws.append("header without end")
+            self.guess("header without end")
             if window < len(data):
                 self.limits.append(f"only the first {MAX_HEADER_BYTES} bytes of a header were read")
         return body
@@ -156,7 +174,7 @@ class _Scanner:
         """Close the multiparts from `level` inwards: what they still have open ends at `end`."""
         for _, part, parts in self.open[level:]:
             if not parts:
-                self.flaws.append("multipart without parts")
+                self.guess("multipart without parts")
             elif parts[-1].end > end:
                 parts[-1].end = end
             part.parts = tuple(parts)

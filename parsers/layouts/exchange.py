@@ -1,7 +1,7 @@
 """Exchange and Microsoft 365 without a delivery status part.
 
-Recognised by: "did not reach the following recipient(s):" (5.5 to 2003), or "Delivery has failed to these recipients",
-    "Delivery is delayed to these recipients" (2007 on), at the start of a line.
+Recognised by: "did not reach the following recipient(s):" or "... could not be reached:" (5.5 to 2003), or "Delivery
+    has failed to these recipients", "Delivery is delayed to these recipients" (2007 on), at the start of a line.
 Shape: 2003: "address on DATE" opens one recipient, indented lines are the reason; 2007 on: under "Diagnostic
     information for administrators:", "Generating server: HOST", then an address on a line of its own and the reason
     ("#550 5.1.1 RESOLVER.ADR.RecipNotFound; not found ##", "Remote Server returned '550 5.1.1 ...'") on the next ones.
@@ -14,12 +14,13 @@ import re
 from parsers import address
 from parsers.message import Mail
 from parsers.report import Kind, Report
-from parsers.said import refusal
+from parsers.said import line_at, refusal
 
-OLD = re.compile(r"^did not reach the following recipient\(s\):[ \t]*$", re.M)
-NEW = re.compile(r"^Delivery (has failed to|is delayed to) these (?:recipients|distribution lists|groups)", re.M)
+OLD = ("did not reach the following recipient(s):", "The following recipient(s) could not be reached:")
+FAILED = "Delivery has failed to these "
+DELAYED = "Delivery is delayed to these "
 SERVER = re.compile(r"^Generating server: *(\S{1,255})", re.M)
-ON_DATE = re.compile(r"(\S{1,320}@\S{1,320}|.{1,200}?) on (?:\w{3}, )?\d{1,2}[ ./]\S.*")
+ON_DATE = re.compile(r"(\S{1,320}@\S{1,320}|[^:]{1,200}?) on (?:\w{3}, )?\d{1,2}[ ./]\S.{4,40}")
 REMOTE = re.compile(r"^(?:Remote Server(?: at (\S{1,255}))?|(\S{1,255})) (?:\([\d.:a-fA-F]{2,45}\) )?(?:returned|#)")
 END = ("Original message headers", "----", "________", "Received:")
 
@@ -27,17 +28,19 @@ END = ("Original message headers", "----", "________", "Received:")
 def parse(mail: Mail) -> tuple[Report, ...]:
     """One Report per recipient named, in body order; () where the text is not Exchange's."""
     text = mail.text
-    if start := OLD.search(text):
-        return _old(text[start.end() :])
-    if start := NEW.search(text):
-        return _new(text, Kind.BOUNCE if start[1].startswith("has") else Kind.DELAY)
+    if (start := line_at(text, *OLD)) >= 0:
+        return _old(text[start:].partition(":")[2])
+    if line_at(text, FAILED) >= 0:
+        return _new(text, Kind.BOUNCE)
+    if line_at(text, DELAYED) >= 0:
+        return _new(text, Kind.DELAY)
     return ()
 
 
 def _old(text: str) -> tuple[Report, ...]:
     found: list[tuple[str | None, list[str]]] = []
     for line in text.split("\n"):
-        if not line.startswith((" ", "\t", ";")) and (opened := ON_DATE.fullmatch(line.strip())):
+        if opened := ON_DATE.fullmatch(line.strip()):
             found.append((address.bare(opened[1]), []))
         elif found and line.strip():
             found[-1][1].append(line)

@@ -2,8 +2,8 @@
 
 Recognised by: "This message was created automatically by" at the start of a line, and the sentence that opens the list:
     "address(es) failed:", or "not yet been delivered:" in a delay notice.
-Shape: an address indented by two blanks opens one recipient; lines indented further are the reason, for a command or a
-    file with "(generated from a@example.com)", the address before forwarding.  Relatives (1&1, GMX) do not indent.  A
+Shape: an address indented by two blanks opens one recipient; lines indented further are the reason, for a command or
+    a file with "(generated from a@example.com)", the address before forwarding.  Relatives do not indent.  A
     line of dashes ends the list, the original message follows.  An address may lack its domain: X-Failed-Recipients
     has it.
 Source: Exim, deliver.c; its specification's chapter on customizing bounce and warning messages
@@ -15,9 +15,9 @@ import re
 from parsers import address
 from parsers.message import Mail
 from parsers.report import Kind, Report
-from parsers.said import refusal
+from parsers.said import line_at, refusal
 
-SENTENCE = re.compile(r"^This message was created automatically by", re.M)
+SENTENCE = "This message was created automatically by"
 LIST = re.compile(
     r"address(?:\(es\)|es)?\s(?:failed|(?:have|to\swhich\sthe\smessage\shas)\snot\syet\sbeen\sdelivered(?:\s(?:is|are))?)"
     r":[ \t]*\n"
@@ -31,26 +31,31 @@ REMOTE = re.compile(r"\bhost:? (\S{1,255}?)[ :]?[\[(]")
 def parse(mail: Mail) -> tuple[Report, ...]:
     """One Report per recipient named, in body order; () where the text is not Exim's."""
     text = mail.text
-    if not (start := SENTENCE.search(text)) or not (head := LIST.search(text, start.end())):
+    start = line_at(text, SENTENCE)
+    if start < 0 or not (head := LIST.search(text, start)):
         return ()
-    kind = Kind.DELAY if DELAY.search(text, start.end(), head.end()) else Kind.BOUNCE
+    kind = Kind.DELAY if DELAY.search(text, start, head.end()) else Kind.BOUNCE
     failed = address.all_of(mail.headers.all("x-failed-recipients"))
     return tuple(_report(kind, name, reason, failed) for name, reason in _recipients(text[head.end() :]))
 
 
 def _recipients(text: str) -> list[tuple[str, str]]:
     found: list[tuple[str, list[str]]] = []
+    complete = False
     for line in text.split("\n"):
-        name = line.strip()
         if line.startswith(END):
             break
-        if not name:
-            continue
+        name, _, reason = line.strip().partition(" ")
+        name = name.rstrip(":").strip('"')
         indent = len(line) - len(line.lstrip())
-        if indent == 2 or (indent == 0 and address.bare(name.rstrip(":"))):
-            found.append((name.rstrip(":"), []))
-        elif found:
-            found[-1][1].append(name)
+        if indent == 2 or (indent == 0 and not reason and address.bare(name)):
+            opened = (name, [reason]) if address.bare(name) else (line.strip(), [])
+            found.append(opened)
+            complete = False
+        elif not name:
+            complete = bool(found and any(found[-1][1]))
+        elif found and not complete:
+            found[-1][1].append(line)
     return [(name, " ".join(lines)) for name, lines in found]
 
 

@@ -13,15 +13,12 @@ import re
 from parsers import address
 from parsers.message import Mail
 from parsers.report import Kind, Report
-from parsers.said import refusal, unfold
+from parsers.said import line_at, refusal, unfold
 from parsers.sender import is_mailer
 
-OLD = re.compile(
-    r"^Delivery to the following recipients? (?:(has been delayed|failed permanently)|failed)[^\n]*:", re.M
-)
-NEW = re.compile(
-    r"^\** ?(Address not found|Message (?:not delivered|blocked|too large)|Delivery incomplete)[^\n]*$", re.M
-)
+OLD = "Delivery to the following recipient"
+NEW = ("** Address not found **", "** Message not delivered **", "** Message blocked **", "** Delivery incomplete **")
+DELAY = re.compile(r"Delivery to the following recipients? has been delayed|\*\* Delivery incomplete")
 REASON = re.compile(r"^(?:Technical details of [^\n]*:|The response(?: from the remote server)? was:)", re.M)
 RETURNED = "\n\n----- "
 IN_SENTENCE = re.compile(r"(?:delivered to|delivering your message to)\s+(\S{1,320}?@\S{1,320}?)[.,]?\s")
@@ -31,13 +28,13 @@ REMOTE = re.compile(r"\b(?:relay|by|server) (\S{1,255}) by (\S{1,255})\. \[")
 def parse(mail: Mail) -> tuple[Report, ...]:
     """One Report per recipient named, in body order; () where the text is not Gmail's."""
     text = mail.text
-    start = OLD.search(text) or NEW.search(text)
-    if not start or not is_mailer(mail):
+    start = line_at(text, OLD, *NEW)
+    if start < 0 or not is_mailer(mail):
         return ()
-    kind = Kind.DELAY if start[1] in {"has been delayed", "Delivery incomplete"} else Kind.BOUNCE
-    reason = REASON.search(text, start.end())
-    head = text[start.end() : reason.start() if reason else len(text)]
-    words = unfold(text[reason.end() if reason else start.end() :].partition(RETURNED)[0])
+    kind = Kind.DELAY if DELAY.match(text, start) else Kind.BOUNCE
+    reason = REASON.search(text, start)
+    head = text[start : reason.start() if reason else len(text)]
+    words = unfold(text[reason.end() if reason else start :].partition(RETURNED)[0])
     remote = REMOTE.search(words)
     return tuple(
         refusal(kind, recipient, words, remote_mta=remote[2] if remote else None) for recipient in _recipients(head)

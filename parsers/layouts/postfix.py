@@ -1,6 +1,7 @@
 """Postfix's notice where the delivery status part is missing: stripped on the way, or pasted as text.
 
-Recognised by: "This is the mail system at host" or "This is the Postfix program at host" at the start of a line.
+Recognised by: "This is the mail system at host", before 2.3 "This is the Postfix program at host" (or whatever the
+    server calls itself), at the start of a line, from a mail server's address.
 Shape: "<address>: reason" at the start of a line opens one recipient, "<address> (expanded from <other>): reason" one
     that was written to as <other>; indented lines go on with it.
 Source: Postfix, bounce(5) and bounce_notify_util.c
@@ -11,12 +12,10 @@ import re
 
 from parsers.message import Mail
 from parsers.report import Kind, Report
-from parsers.said import refusal
+from parsers.said import line_at, refusal
 from parsers.sender import is_mailer
 
-SENTENCE = re.compile(
-    r"^\W{0,4}This is the (?:mail system|Postfix program|\S{1,40} program) at host (\S{1,255}?)\.?$", re.M
-)
+SENTENCE = re.compile(r"This is the (?:mail system|[^\n]{1,60} program) at host (\S{1,255}?)\.?$", re.M)
 RECIPIENT = re.compile(r"<([^<>\n]{1,320})>(?: \(expanded from <([^<>\n]{1,320})>\))?: *(.*)")
 KINDS = (
     (re.compile(r"THIS IS A WARNING ONLY|has been delayed|could not be delivered for more than", re.I), Kind.DELAY),
@@ -28,7 +27,8 @@ REMOTE = re.compile(r"host (\S{1,255}?)\[")
 def parse(mail: Mail) -> tuple[Report, ...]:
     """One Report per recipient named, in body order; () where the text is not Postfix's."""
     text = mail.text
-    if not (start := SENTENCE.search(text)) or not is_mailer(mail):
+    at = line_at(text, "This is the ")
+    if at < 0 or not (start := SENTENCE.match(text, at)) or not is_mailer(mail):
         return ()
     found: list[tuple[str, str | None, list[str]]] = []
     first = len(text)

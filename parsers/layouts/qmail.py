@@ -1,6 +1,7 @@
 """qmail's own bounce, QSBMF, and its relatives: plain text, not a delivery status notification.
 
-Recognised by: the text begins "Hi. This is the" (QSBMF §2).
+Recognised by: the text begins "Hi. This is the" (QSBMF §2), or, under an introduction of the operator's own, the list
+    ends with qmail's line and comes from a mail server's address.
 Shape: "<address>:" at the start of a line opens one recipient, its reason follows up to a blank line; a line that
     begins "-" ends the list, the original message follows.
 Source: D. J. Bernstein, The qmail-send Bounce Message Format
@@ -11,9 +12,11 @@ import re
 
 from parsers.message import Mail
 from parsers.report import Kind, Report
-from parsers.said import refusal
+from parsers.said import line_at, refusal
+from parsers.sender import is_mailer
 
 FIRST_WORDS = "Hi. This is the "
+LAST_LINE = "--- Below this line is a copy of the message."
 HOST = re.compile(r"Hi\. This is the \S{1,60} program at (\S{1,255}?)\.?$", re.M)
 RECIPIENT = re.compile(r"<([^<>\n]{1,320})>:[ \t]*(.*)")
 
@@ -21,7 +24,7 @@ RECIPIENT = re.compile(r"<([^<>\n]{1,320})>:[ \t]*(.*)")
 def parse(mail: Mail) -> tuple[Report, ...]:
     """One Report per failed recipient, in body order; () where the text is not qmail's."""
     text = mail.text
-    if not text.startswith(FIRST_WORDS):
+    if not text.startswith(FIRST_WORDS) and (line_at(text, LAST_LINE) < 0 or not is_mailer(mail)):
         return ()
     host = HOST.match(text)
     reports = []
