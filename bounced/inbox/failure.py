@@ -9,6 +9,7 @@ import imaplib
 import re
 import socket
 import ssl
+from collections.abc import Iterable
 
 from imapclient.exceptions import CapabilityError, ProtocolError
 
@@ -20,7 +21,9 @@ LASTING = {
     "CANNOT", "TRYCREATE", "NONEXISTENT", "OVERQUOTA",
 }  # fmt: skip
 
-CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+NONSENSE = "the server's answer is not IMAP"  # and is not shown: it may be part of a mail
+CLOSED = ("EOF", "unterminated line", "[Errno")  # imaplib's words for it
+
 WRAPPED = re.compile(r"""(?:command: \w+ => |\w+ failed: |(?:\w+ command error: )(?=BAD)|socket error: )+""")
 RAW_BYTES = re.compile(r"""(BAD )?\[?b(['"])(.*)\2\]?""")
 CODE = re.compile(r"\[([A-Z-]+)[] ]")
@@ -32,10 +35,11 @@ def is_refusal(error: Exception) -> bool:
     return isinstance(error, imaplib.IMAP4.error) and not isinstance(error, broken)
 
 
-def in_words(error: Exception, *, lasting: bool) -> tuple[str, bool]:
+def in_words(error: Exception, *, lasting: bool, secrets: Iterable[str] = ()) -> tuple[str, bool]:
     """What happened, in one clean line, and whether it may go away by itself.
 
     lasting  whether a NO without a response code is taken as one that a person must mend
+    secrets  what was sent to the server, and may come back in its answer
     """
     match error:
         case ssl.SSLCertVerificationError():
@@ -58,25 +62,27 @@ def in_words(error: Exception, *, lasting: bool) -> tuple[str, bool]:
             return "the server opens it read-only: nothing can be done to its messages", False
         case CapabilityError():
             return clean(str(error)), False
-        case ProtocolError():
-            return f"the server's answer is not IMAP: {clean(str(error))}", True
         case imaplib.IMAP4.abort():
-            text = tidy(error)
-            return ("the connection was closed" if text in ("EOF", "unexpected EOF") else text), True
-        case imaplib.IMAP4.error():
-            text = tidy(error)
+            text = tidy(error, secrets)
+            if text.startswith(CLOSED):
+                return "the connection was closed", True
+            return (NONSENSE if text.startswith("unexpected") else text), True
+        case imaplib.IMAP4.error() if not isinstance(error, ProtocolError):
+            text = tidy(error, secrets)
             code = found[1] if (found := CODE.search(text)) else ""
             return text, code in TEMPORARY or not (lasting or code in LASTING)
-        case MemoryError():
+        case MemoryError():  # ours, not the server's
             raise error
         case _:
-            return f"the server's answer is not IMAP ({type(error).__name__})", True
+            return NONSENSE, True
 
 
-def tidy(error: Exception) -> str:
-    """The server's own words, without what imaplib and imapclient put around them."""
+def tidy(error: Exception, secrets: Iterable[str]) -> str:
+    """The server's own words, without secrets and what imaplib and imapclient put around them."""
     text = error.args[0] if error.args else ""
     text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+    for secret in secrets:
+        text = text.replace(secret, "***")
     text = WRAPPED.sub("", text[: 10 * MAX_TEXT], count=1)
     if found := RAW_BYTES.fullmatch(text):
         text = (found[1] or "") + found[3]
@@ -85,5 +91,6 @@ def tidy(error: Exception) -> str:
 
 def clean(text: str) -> str:
     """One line without control characters, at most MAX_TEXT characters."""
-    text = CONTROLS.sub(" ", text[: 4 * MAX_TEXT]).strip()
+    text = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * MAX_TEXT])
+    text = " ".join(text.split())
     return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "..."

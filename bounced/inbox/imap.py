@@ -3,10 +3,7 @@
 Sources: RFC 9051 (IMAP), RFC 6851 (MOVE), RFC 4315 (UIDPLUS).
 """
 
-import socket
-from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -19,15 +16,14 @@ from imapclient.response_parser import parse_fetch_response
 
 from bounced.config import After, Mailbox
 from bounced.errors import MailboxError
-from bounced.inbox import failure, oauth
-from bounced.inbox.wire import TIMEOUTS, Client, tls_context
+from bounced.inbox.link import Link, RefusedError
+from bounced.inbox.wire import TIMEOUTS
 
 WINDOW = 40_000  # UIDs that one SEARCH may find: 440 KB of imaplib's 1 MB line
 BATCH_MESSAGES = 500  # also the longest list of UIDs in a command: 5,500 of the 8,000 octets that every server takes
 BATCH_BYTES = 16 * 2**20
 MAX_REOPENED = 3  # after that a broken connection is the server's fault, not that of one message
 MAX_UID = 2**32 - 1
-LOGOUT_SECONDS = 5.0
 
 Answer = Mapping[bytes, Any]
 """What FETCH said of one message, by item."""
@@ -54,10 +50,6 @@ class Fetched:
     problem: str | None  # set exactly when raw is None: it exists but cannot be fetched
 
 
-class RefusedError(MailboxError):
-    """The server answered NO or BAD; the connection stands."""
-
-
 class Session:
     """One login to one mailbox, for one thread at a time (`abort` excepted)."""
 
@@ -66,35 +58,28 @@ class Session:
 
         max_message_size  octets; of a bigger message only so much is fetched
         """
-        self._box, self._limit, self._timeouts = box, max_message_size, timeouts
-        self._client: Client | None = None
-        self._line: socket.socket | None = None  # a second handle on the connection, for abort()
-        self._aborted = False
+        self._box, self._limit = box, max_message_size
+        self._link = Link(box, timeouts)
         self._reopened = 0
-        self._secrets: set[str] = set()
-        self._capabilities: frozenset[bytes] = frozenset()
         self._folder = Folder(0, None, 0)
         self._permanent_flags: tuple[bytes, ...] | None = None
 
     def __enter__(self) -> Self:
         try:
-            self._open()
+            self._link.open()
         except BaseException:
-            self._close()
+            self._link.close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close(politely=kind is None)
+        self._link.close(politely=kind is None)
 
     def abort(self) -> None:
         """Breaks the connection, from any thread: whatever waits for the server raises MailboxError."""
-        self._aborted = True
-        if self._line:
-            with suppress(OSError):
-                self._line.shutdown(socket.SHUT_RDWR)
+        self._link.abort()
 
     def select(self) -> Folder:
         """Opens the folder: read-only where messages are kept as they are.
@@ -102,11 +87,11 @@ class Session:
         raises   MailboxError: no such folder, or read-only although something is to be done there
         """
         box = self._box
-        with self._command(f"folder {box.folder}", lasting=True) as client:
+        with self._link.command(f"folder {box.folder}", lasting=True) as client:
             answer = client.select_folder(box.folder, readonly=box.after.kind == "keep")
         uidvalidity = _number(answer.get(b"UIDVALIDITY"), MAX_UID)
         if not uidvalidity:
-            raise self._error(f"folder {box.folder}: the server gives no UIDVALIDITY", retry=False)
+            raise self._link.error(f"folder {box.folder}: the server gives no UIDVALIDITY", retry=False)
         self._permanent_flags = answer.get(b"PERMANENTFLAGS")
         uidnext, exists = _number(answer.get(b"UIDNEXT"), MAX_UID), _number(answer.get(b"EXISTS"), MAX_UID)
         self._folder = Folder(uidvalidity, uidnext or None, exists)
@@ -118,19 +103,19 @@ class Session:
         raises   MailboxError: neither MOVE nor UIDPLUS, no target folder, or flags that do not stay
         """
         after = self._box.after
-        moves = after.kind == "move" and b"MOVE" in self._capabilities
-        if after.kind in ("move", "delete") and not moves and b"UIDPLUS" not in self._capabilities:
+        moves = after.kind == "move" and b"MOVE" in self._link.capabilities
+        if after.kind in ("move", "delete") and not moves and b"UIDPLUS" not in self._link.capabilities:
             wanted = "MOVE nor UIDPLUS" if after.kind == "move" else "UIDPLUS"
-            raise self._error(
+            raise self._link.error(
                 f'after = "{after}": the server has {"neither " if after.kind == "move" else "no "}{wanted}, '
                 f"and a plain EXPUNGE would remove other clients' mail; use keep or seen",
                 retry=False,
             )
         flag = None if after.kind == "keep" or moves else SEEN if after.kind == "seen" else DELETED
         if flag and self._permanent_flags is not None and flag not in self._permanent_flags:
-            raise self._error(f'after = "{after}": this login may not set {flag.decode()}', retry=False)
+            raise self._link.error(f'after = "{after}": this login may not set {flag.decode()}', retry=False)
         if after.folder:
-            with self._command(f'after = "{after}": folder {after.folder}', lasting=True) as client:
+            with self._link.command(f'after = "{after}": folder {after.folder}', lasting=True) as client:
                 client.folder_status(after.folder, ["UIDVALIDITY"])
 
     def uids_above(self, cursor: int) -> Iterator[list[int]]:
@@ -171,10 +156,10 @@ class Session:
             return
         self._learn_of_expunged()  # or a server refuses to copy what another client removed
         for chunk in _chunks(sorted(uids)):
-            with self._command(f'after = "{after}"') as client:
+            with self._link.command(f'after = "{after}"') as client:
                 if after.kind == "seen":
                     client.add_flags(chunk, [SEEN], silent=True)
-                elif after.kind == "move" and b"MOVE" in self._capabilities:
+                elif after.kind == "move" and b"MOVE" in self._link.capabilities:
                     client.move(chunk, after.folder)
                 else:
                     if after.kind == "move":
@@ -188,7 +173,7 @@ class Session:
             self._select_again()  # act() may have removed messages since
         bounds: list[int] = []
         for chunk in _chunks(range(WINDOW, self._folder.exists, WINDOW)):
-            with self._command("FETCH") as client:
+            with self._link.command("FETCH") as client:
                 status, data = client.connection.fetch(",".join(map(str, chunk)), "(UID)")
                 if status != "OK":
                     raise IMAPClientError(data[-1])
@@ -196,7 +181,7 @@ class Session:
         return sorted(uid for uid in bounds if uid > cursor)
 
     def _search(self, uids: str) -> list[int]:
-        with self._command("SEARCH") as client:
+        with self._link.command("SEARCH") as client:
             return list(client.search(f"UID {uids}"))
 
     def _batches(self, uids: Sequence[int], sizes: Mapping[int, int]) -> Iterator[list[int]]:
@@ -243,7 +228,7 @@ class Session:
 
     def _learn_of_expunged(self) -> None:
         """Lets the server tell what is gone; until then it takes such UIDs as there (RFC 2180 §4)."""
-        with self._command("NOOP") as client:
+        with self._link.command("NOOP") as client:
             client.connection.noop()
 
     def _alone(self, uid: int, known: Answer) -> Fetched:
@@ -266,122 +251,24 @@ class Session:
     def _ask(self, uids: list[int], items: list[str], octets: int = 0) -> tuple[Mapping[int, Answer], str]:
         """What FETCH says of `uids`, and why not more: a NO, or a broken connection, which is then opened again."""
         try:
-            with self._command("FETCH", octets=octets) as client:
+            with self._link.command("FETCH", octets=octets) as client:
                 return client.fetch(uids, items), ""
         except RefusedError as refusal:
-            with self._command("FETCH", begin=False) as client:  # what came before the NO counts
+            with self._link.command("FETCH", begin=False) as client:  # what came before the NO counts
                 return parse_fetch_response(client.connection.response("FETCH")[1], normalise_times=False), refusal.what
         except MailboxError as broken:
-            if self._aborted or self._reopened == MAX_REOPENED:
+            if self._link.aborted or self._reopened == MAX_REOPENED:
                 raise
             self._reopened += 1
-            self._close()
-            self._open()
+            self._link.close()
+            self._link.open()
             self._select_again()
             return {}, broken.what
 
     def _select_again(self) -> None:
         before = self._folder.uidvalidity
         if self.select().uidvalidity != before:
-            raise self._error(f"folder {self._box.folder}: UIDVALIDITY has changed meanwhile", retry=True)
-
-    def _open(self) -> None:
-        box = self._box
-        try:
-            context = tls_context(box.ca_file) if box.tls != "none" else None
-        except OSError as error:
-            raise self._error(
-                f"ca_file {box.ca_file}: {failure.in_words(error, lasting=True)[0]}", retry=False
-            ) from error
-        with self._translated("connect"):
-            self._client = Client(
-                box.host, box.port, tls=box.tls, context=context, timeouts=self._timeouts, opened=self._opened
-            )
-        if box.password:
-            password = box.password.read()
-            self._hide(password)
-            with self._command(f"login as {box.username}", begin=False, lasting=True) as client:
-                client.log_in(box.username, password)
-        else:
-            self._open_with_token()
-        with self._command("CAPABILITY", begin=False) as client:  # the login's answer may hold them
-            self._capabilities = frozenset(client.capabilities())
-
-    def _open_with_token(self) -> None:
-        """A token that is refused is renewed once."""
-        box = self._box
-        assert box.oauth
-        token = ""
-        for fresh in (False, True):
-            before = token
-            try:
-                token = oauth.access_token(box.oauth, ca_file=box.ca_file, fresh=fresh)
-            except oauth.TokenError as error:
-                raise self._error(f"login as {box.username}: {error}", retry=error.retry) from error
-            if token == before:
-                break
-            self._hide(token)
-            try:
-                with self._command(f"login as {box.username}", begin=False, lasting=True) as client:
-                    client.log_in_with_token(box.username, token)
-            except RefusedError as error:
-                refused = error
-            else:
-                return
-        raise refused
-
-    def _opened(self, sock: socket.socket) -> None:
-        self._line = sock.dup()
-        if self._aborted:
-            raise ConnectionAbortedError
-
-    def _close(self, *, politely: bool = False) -> None:
-        client, self._client = self._client, None
-        if client:
-            with suppress(Exception):
-                if politely and not self._aborted:
-                    client.socket().settimeout(LOGOUT_SECONDS)
-                    client.logout()  # LOGOUT expunges nothing, CLOSE would
-            with suppress(Exception):
-                client.shutdown()
-        line, self._line = self._line, None
-        if line:
-            line.close()
-
-    @contextmanager
-    def _command(self, what: str, *, octets: int = 0, begin: bool = True, lasting: bool = False) -> Iterator[Client]:
-        """The client, for one command; whatever goes wrong there becomes a MailboxError.
-
-        octets   what the answer may hold
-        begin    False: what the server said before is still of use
-        lasting  whether a NO is something that a person must mend
-        """
-        with self._translated(what, lasting=lasting):
-            if self._client is None:
-                raise ConnectionError("not connected")
-            if begin:
-                self._client.connection.expect(octets)
-            yield self._client
-
-    @contextmanager
-    def _translated(self, what: str, *, lasting: bool = False) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001  nonsense from a server can raise anything
-            text, retry = failure.in_words(error, lasting=lasting)
-            if self._aborted:
-                text, retry = "interrupted", True
-            kind = RefusedError if failure.is_refusal(error) else MailboxError
-            raise self._error(f"{what}: {text}", retry=retry, kind=kind) from None  # its own text may hold a secret
-
-    def _error(self, what: str, *, retry: bool, kind: type[MailboxError] = MailboxError) -> MailboxError:
-        for secret in self._secrets:
-            what = what.replace(secret, "***")
-        return kind(self._box.name, f"{self._box.host}:{self._box.port}: {failure.clean(what)}", retry=retry)
-
-    def _hide(self, secret: str) -> None:
-        """Servers have been seen to repeat what they refuse."""
-        self._secrets |= {secret, b64encode(secret.encode()).decode()}
+            raise self._link.error(f"folder {self._box.folder}: UIDVALIDITY has changed meanwhile", retry=True)
 
 
 def _chunks(uids: Iterable[int]) -> Iterator[list[int]]:

@@ -39,6 +39,7 @@ class Connection(imaplib.IMAP4):
     ) -> None:
         self._context, self._timeouts, self._opened = context, timeouts, opened
         self.allowance = ALLOWANCE
+        self.secrets: list[str] = []  # sent so far; an error must not show them
         super().__init__(host, port)
 
     def _create_socket(self, _timeout: float | None = None) -> socket.socket:
@@ -99,6 +100,7 @@ class Connection(imaplib.IMAP4):
         raises   imaplib.IMAP4.error with the server's words, and those of the second challenge
         """
         encoded = b64encode(message)
+        self.secrets.append(encoded.decode())
         at_once = "SASL-IR" in self.capabilities and len(encoded) < MAX_COMMAND - 100
         exchange = _Exchange([] if at_once else [encoded], b64encode(dismiss))
         self.literal = exchange.answer  # type: ignore[assignment]  # a bound method is called for each challenge
@@ -165,6 +167,7 @@ class Client(IMAPClient):  # type: ignore[misc]  # published without types
 
     def log_in(self, user: str, password: str) -> None:
         """By PLAIN where it is offered, which takes every character; else by LOGIN."""
+        self.connection.secrets.append(password)
         if self.has_capability("AUTH=PLAIN"):
             self.connection.authenticate_with("PLAIN", f"\0{user}\0{password}".encode())
         elif self.has_capability("LOGINDISABLED"):
@@ -174,6 +177,7 @@ class Client(IMAPClient):  # type: ignore[misc]  # published without types
 
     def log_in_with_token(self, user: str, token: str) -> None:
         """By XOAUTH2, or OAUTHBEARER where only that is offered."""
+        self.connection.secrets.append(token)
         if self.has_capability("AUTH=XOAUTH2"):
             self.connection.authenticate_with("XOAUTH2", f"user={user}\1auth=Bearer {token}\1\1".encode())
         elif self.has_capability("AUTH=OAUTHBEARER"):

@@ -96,8 +96,8 @@ def messages(special: Callable[[int, bytes], bytes | None], *, size: int = len(R
     ("greeting", "words"),
     [
         (b"* BYE too many connections\r\n", "too many connections"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "unexpected response"),
-        (b"\x16\x03\x01\x00\r\n", "unexpected response"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "answer is not IMAP"),
+        (b"\x16\x03\x01\x00\r\n", "answer is not IMAP"),
         (b"", "no answer in time"),
         (b"* OK " + b"x" * 1_100_000 + b"\r\n", "a line of more than"),
         (b"* PREAUTH in already\r\n", "illegal in state AUTH"),
@@ -157,12 +157,18 @@ def test_login_with_a_literal(start, monkeypatch):
 
 def test_a_server_that_repeats_the_password(start):
     """What the server says is shown without the password, in whichever form it comes back."""
-    encoded = b64encode(f"\0acme\0{PASSWORD}".encode())
+    encoded = b64encode(f"\0acm\0{PASSWORD}".encode())
     reply = b"TAG NO [AUTHENTICATIONFAILED] %s is wrong: %s\r\n" % (PASSWORD.encode(), encoded)
-    error = failure(start({"AUTHENTICATE": reply}))
+    error = failure(start({"AUTHENTICATE": reply}), username="acm")
     assert "***" in str(error)
     assert encoded.decode() not in str(error)
     assert not error.retry
+
+
+def test_a_password_at_the_end_of_a_long_answer(start):
+    """It is taken out before the answer is cut, so that not even its beginning is seen."""
+    error = failure(start({"AUTHENTICATE": b"TAG NO " + b"x" * 296 + PASSWORD.encode() + b"\r\n"}))
+    assert PASSWORD[:3] not in str(error)
 
 
 @pytest.mark.parametrize(
