@@ -1,4 +1,4 @@
-"""The closed list of causes: why a message did not arrive.  Stored as text; titles and remedies are data (texts.*.toml)."""
+"""The closed list of causes: why a message did not arrive.  Stored as text; what they mean is in texts.*.toml."""
 
 from enum import StrEnum
 

@@ -21,7 +21,7 @@ FILLER = frozenset(
     to of for in on at as into with and or nor
     i it its he she you your we our us my his her their they
     please sorry here there currently now also just so then
-    """.split()
+    """.split()  # noqa: SIM905  lines of words are easier to read than a column of strings
 )
 """Words that the `text` patterns never see; "not", "no", "from", "by", "too" and the like do matter and stay."""
 
