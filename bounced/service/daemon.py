@@ -4,6 +4,7 @@ SIGTERM, SIGINT  finish the batches in hand, then end
 SIGHUP           read the configuration again; a wrong one is logged and the old one stays
 """
 
+import logging
 import queue
 import random
 import signal
@@ -47,19 +48,18 @@ class Daemon:
         raises   ConfigError, StoreError: nothing was started
         """
         self._load = load
-        self._config = load()
-        self._config.read_secrets()
-        if not self._config.mailbox:
-            raise ConfigError("no mailbox is configured: add a [[mailbox]] to bounced.toml")
+        self._config = self._read()
         self._store = Store.open(self._config.database.url)
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._poller = Poller(self._store, self._stop)
         self._failures: dict[str, int] = {}  # polls that failed since the last good one, by mailbox
         self._jobs: dict[str, tuple[Mailbox, Poll]] = {}  # what each job was scheduled for
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a poll that outlasts its interval is no news
+        self._pool = ThreadPoolExecutor(POLLS_AT_A_TIME)
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
-            executors={"default": ThreadPoolExecutor(POLLS_AT_A_TIME)},
+            executors={"default": self._pool},
             # one poll of a mailbox at a time; polls that were missed meanwhile are made up for by one
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
@@ -70,7 +70,9 @@ class Daemon:
             signal.signal(number, lambda received, _frame: self._signals.put(received))
         self._scheduler.start()
         self._schedule(self._config)
-        self._scheduler.add_job(self._purge, "interval", seconds=PURGE_INTERVAL.total_seconds(), id="purge")
+        self._scheduler.add_job(
+            self._purge, "interval", seconds=PURGE_INTERVAL.total_seconds(), id="purge", next_run_time=datetime.now(UTC)
+        )
         log.info("started", mailboxes=len(self._config.mailbox))
         notify.notify("READY=1", self._status())
         try:
@@ -81,24 +83,30 @@ class Daemon:
 
     def _heed(self) -> bool:
         """Waits for a signal or for the watchdog's time; False when it is time to end."""
-        try:
+        received = None
+        with suppress(queue.Empty):
             received = self._signals.get(timeout=notify.watchdog_interval() or 60)
-        except queue.Empty:
-            notify.notify(self._status())
-            if not self._poller.is_stuck(STUCK):
-                notify.notify("WATCHDOG=1")
-            return True
         if received == signal.SIGHUP:
             self._reload()
-            return True
-        log.info("stopping", signal=signal.Signals(received).name)
-        return False
+        elif received is not None:
+            log.info("stopping", signal=signal.Signals(received).name)
+            return False
+        notify.notify(self._status())
+        if not self._poller.is_stuck(STUCK):
+            notify.notify("WATCHDOG=1")
+        return True
+
+    def _read(self) -> Config:
+        config = self._load()
+        config.read_secrets()
+        if not config.mailbox:
+            raise ConfigError("no mailbox is configured: add a [[mailbox]] to bounced.toml")
+        return config
 
     def _reload(self) -> None:
         notify.reloading()
         try:
-            fresh = self._load()
-            fresh.read_secrets()
+            fresh = self._read()
         except BouncedError as error:
             log.error("configuration not read again: the old one stays", error=str(error))
         else:
@@ -110,12 +118,13 @@ class Daemon:
         notify.notify("READY=1", self._status())
 
     def _schedule(self, config: Config) -> None:
-        """Gives every mailbox its job; one whose settings did not change keeps its place in time."""
+        """Gives every mailbox its job; one that fares well and did not change keeps its place in time."""
         wanted = {_job(box): (box, config.poll) for box in config.mailbox}
         for job in self._jobs.keys() - wanted.keys():
             self._scheduler.remove_job(job)
+        failing, self._failures = self._failures, {}  # a failing one is tried at once: it may be what was mended
         for job, (box, _) in wanted.items():
-            if self._jobs.get(job) == wanted[job]:
+            if self._jobs.get(job) == wanted[job] and box.name not in failing:
                 self._scheduler.modify_job(job, args=(box, config))
                 continue
             self._scheduler.add_job(
@@ -164,8 +173,10 @@ class Daemon:
         self._stop.set()
         cut = threading.Timer(GRACE.total_seconds(), self._poller.abort)
         cut.start()
-        self._scheduler.shutdown(wait=True)
+        self._scheduler.remove_all_jobs()
+        self._pool.shutdown(wait=True)  # not by the scheduler: it would hold a lock that a failing poll waits for
         cut.cancel()
+        self._scheduler.shutdown()
         self._store.close()
         log.info("stopped")
 
