@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Connection
 
 from bounced import log as logs
-from bounced.config import After, Config, Mailbox
+from bounced.config import Config, Mailbox
 from bounced.errors import BouncedError, LeaseLostError, StoreError
 from bounced.inbox.imap import Fetched, Session
 from bounced.service import lease
@@ -56,11 +56,14 @@ class Poller:
         self._advance = advance
         self._owner = lease.owner()
         self._sessions: dict[str, Session] = {}
+        self._aborted = False
         self._beats: dict[str, float] = {}  # when each running poll made progress last, monotonic seconds
 
     def poll(self, box: Mailbox, config: Config) -> Found:
         """Polls one mailbox; never raises a BouncedError: a sick mailbox is its own business."""
         found = Found(box.name)
+        if self._stop.is_set():
+            return found
         started = time.monotonic()
         with structlog.contextvars.bound_contextvars(mailbox=box.name):
             self._beats[box.name] = started
@@ -86,7 +89,8 @@ class Poller:
         return found
 
     def abort(self) -> None:
-        """Cuts the connections of all running polls; what they have not committed comes again."""
+        """Cuts the connections of all polls for good; what they have not committed comes again."""
+        self._aborted = True
         for session in list(self._sessions.values()):
             session.abort()
 
@@ -97,13 +101,18 @@ class Poller:
 
     def _leased(self, row: mailboxes.Mailbox, box: Mailbox, config: Config, found: Found) -> None:
         try:
-            with Session(box, max_message_size=config.poll.max_message_size) as session:
-                self._sessions[box.name] = session
+            session = self._sessions[box.name] = Session(box, max_message_size=config.poll.max_message_size)
+            if self._aborted:
+                session.abort()
+            with session:
                 self._drain(session, row, box, config, found)
         except LeaseLostError:
             raise
         except BouncedError as error:
-            self._give_back(row.id, error)
+            self._give_back(row.id, str(error))
+            raise
+        except Exception as bug:
+            self._give_back(row.id, f"unexpected {type(bug).__name__}")
             raise
         finally:
             self._sessions.pop(box.name, None)
@@ -121,7 +130,7 @@ class Poller:
                 return None
         return row
 
-    def _give_back(self, mailbox_id: int, error: BouncedError | None) -> None:
+    def _give_back(self, mailbox_id: int, error: str | None) -> None:
         """Notes how the poll went and ends the lease; if the database fails, the lease runs out by itself."""
         now = datetime.now(UTC)
         try:
@@ -129,7 +138,7 @@ class Poller:
                 if error is None:
                     mailboxes.succeeded(connection, mailbox_id, now)
                 else:
-                    mailboxes.failed(connection, mailbox_id, now, str(error))
+                    mailboxes.failed(connection, mailbox_id, now, error)
                 mailboxes.release_lease(connection, mailbox_id, self._owner)
         except StoreError as failed:
             log.warning("mailbox not given back", error=str(failed))
@@ -186,15 +195,17 @@ class Poller:
             self._act(session, place, left)
 
     def _act(self, session: Session, place: Place, to_do: list[mails.PendingAction]) -> None:
-        """Acts in the mailbox, then notes that it is done.  Lost in between, it is done again: that changes nothing."""
+        """Acts in the mailbox, then notes that it is done.  Lost in between, it is done again: that changes nothing.
+
+        What was left undone under another `after` than is configured now is not wanted any more.
+        """
         self._beats[place.box.name] = time.monotonic()
-        by_action: dict[str, list[mails.PendingAction]] = {}
-        for item in to_do:
-            by_action.setdefault(item.action, []).append(item)
-        for action, items in by_action.items():
-            session.act(After.parse(action), [item.uid for item in items])
-            with self._writing(place.mailbox_id) as connection:
-                mails.clear_actions(connection, [item.mail_id for item in items])
+        if not to_do:
+            return
+        after = place.box.after
+        session.act(after, [item.uid for item in to_do if item.action == str(after)])
+        with self._writing(place.mailbox_id) as connection:
+            mails.clear_actions(connection, [item.mail_id for item in to_do])
 
     def _retry_open(self, session: Session, place: Place, uids: list[int], found: Found, cursor: int) -> None:
         """Tries again what an earlier poll could not fetch; what is gone by now is forgotten."""
