@@ -71,10 +71,15 @@ def ingest(store: Store, place: Place, batch: Sequence[Fetched], *, cursor: int,
     now = datetime.now(UTC)
     with store.writing() as connection:
         mailboxes.renew_lease(connection, place.mailbox_id, place.owner, now + lease.LENGTH)
-        unread = [mail for mail in batch if mail.raw is None and _tried_enough(connection, place, mail)]
+        mails.close_open(
+            connection, place.mailbox_id, place.uidvalidity, [mail.uid for mail in batch if mail.raw is not None]
+        )
+        known = mails.known_uids(connection, place.mailbox_id, place.uidvalidity, [mail.uid for mail in batch])
+        unread = [mail for mail in batch if mail.raw is None and mail.uid not in known]
+        given_up = [mail for mail in unread if _tried_enough(connection, place, mail)]
         if place.box.user is None:
-            parsed += [_unreadable(place, mail) for mail in unread]
-        taken = _store(connection, place, parsed, now)
+            parsed += [_unreadable(place, mail) for mail in given_up]
+        taken = _store(connection, place, [message for message in parsed if message.uid not in known], now)
         mailboxes.advance(
             connection,
             place.mailbox_id,
@@ -130,14 +135,9 @@ def _unreadable(place: Place, mail: Fetched) -> Parsed:
 
 
 def _store(connection: Connection, place: Place, parsed: list[Parsed], now: datetime) -> Taken:
-    uids = [message.uid for message in parsed if message.uid is not None]
-    known = mails.known_uids(connection, place.mailbox_id, place.uidvalidity, uids)
-    fresh = [message for message in parsed if message.uid not in known]
-    if place.adopt:
-        prints = [mails.Fingerprint(m.uid, m.sha256, m.size) for m in fresh if m.uid is not None and m.packed]
-        adopted = mails.adopt(connection, place.mailbox_id, place.uidvalidity, prints, _action(place, truncated=False))
-        fresh = [message for message in fresh if message.uid not in adopted]
-    mails.close_open(connection, place.mailbox_id, place.uidvalidity, uids)
+    """Stores messages whose UIDs are not known yet."""
+    adopted = _adopt(connection, place, parsed) if place.adopt else set()
+    fresh = [message for message in parsed if message.uid not in adopted]
     events = intake.put(
         connection,
         [(message, _action(place, truncated=message.truncated)) for message in fresh],
@@ -148,8 +148,22 @@ def _store(connection: Connection, place: Place, parsed: list[Parsed], now: date
     return Taken(
         messages=len(fresh),
         events=Counter((event.report.kind, event.report.cause) for event in events),
-        to_do=mails.pending_actions(connection, place.mailbox_id, place.uidvalidity, len(uids)),
+        to_do=mails.pending_actions(connection, place.mailbox_id, place.uidvalidity, len(parsed)),
     )
+
+
+def _adopt(connection: Connection, place: Place, parsed: list[Parsed]) -> set[int]:
+    """The UIDs of messages that are known under another UIDVALIDITY; they are not taken in again."""
+    adopted: set[int] = set()
+    for truncated in (False, True):
+        prints = [
+            mails.Fingerprint(message.uid, message.sha256, message.size)
+            for message in parsed
+            if message.uid is not None and message.packed and message.truncated == truncated
+        ]
+        action = _action(place, truncated=truncated)
+        adopted |= mails.adopt(connection, place.mailbox_id, place.uidvalidity, prints, action)
+    return adopted
 
 
 def _action(place: Place, *, truncated: bool) -> str | None:
