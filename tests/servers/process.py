@@ -58,6 +58,11 @@ class Process:
         """Whether the first process is alive."""
         return self._leader.poll() is None
 
+    @property
+    def status(self) -> int | None:
+        """The first process's exit status, the number of a signal negated; None while it is alive."""
+        return self._leader.poll()
+
     def send(self, number: int) -> None:
         """Send a signal to the whole group; nothing where it has ended."""
         with suppress(ProcessLookupError):
