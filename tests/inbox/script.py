@@ -9,6 +9,8 @@ from threading import Thread
 Reply = bytes | Callable[[bytes], bytes | None]
 """What follows a command: TAG stands for its tag.  A function is given the arguments; None drops the connection."""
 
+END = b"<end>"  # at the end of a reply: then the connection is dropped
+
 USUAL: Mapping[str, Reply] = {
     "CAPABILITY": b"* CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR MOVE UIDPLUS\r\nTAG OK done\r\n",
     "AUTHENTICATE": b"TAG OK in\r\n",
@@ -72,7 +74,9 @@ class Script:
                 answer = reply(arguments) if callable(reply) else reply
                 if answer is None:
                     return
-                client.sendall(answer.replace(b"TAG", tag.encode("latin-1")))
+                client.sendall(answer.removesuffix(END).replace(b"TAG", tag.encode("latin-1")))
+                if answer.endswith(END):
+                    return
                 name = f"{name} +" if answer.startswith(b"+") else ""
 
     def _read(self, readline: Callable[[], bytes], read: Callable[[int], bytes], client: socket.socket) -> bytes:

@@ -15,9 +15,9 @@ from bounced.config import Mailbox
 from bounced.errors import MailboxError
 from bounced.inbox import imap, wire
 from bounced.inbox.imap import Fetched, Session
-from tests.inbox.script import Reply, Script, fetched, sized
+from tests.inbox.script import END, Reply, Script, fetched, sized
 
-QUICK = SocketTimeout(connect=1.0, read=0.5)
+PATIENT = SocketTimeout(connect=15.0, read=15.0)
 LIMIT = 100_000
 PASSWORD = "Tr0mbone"
 RAW = b"Subject: x\r\n\r\ny\r\n"
@@ -44,9 +44,9 @@ def box(server: Script, **changes: object) -> Mailbox:
 
 
 @contextmanager
-def opened(server: Script, **changes: object) -> Iterator[Session]:
+def opened(server: Script, *, timeouts: SocketTimeout = PATIENT, **changes: object) -> Iterator[Session]:
     """A session with its folder selected."""
-    with Session(box(server, **changes), max_message_size=LIMIT, timeouts=QUICK) as session:
+    with Session(box(server, **changes), max_message_size=LIMIT, timeouts=timeouts) as session:
         session.select()
         yield session
 
@@ -98,7 +98,6 @@ def messages(special: Callable[[int, bytes], bytes | None], *, size: int = len(R
         (b"* BYE too many connections\r\n", "too many connections"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "answer is not IMAP"),
         (b"\x16\x03\x01\x00\r\n", "answer is not IMAP"),
-        (b"", "no answer in time"),
         (b"* OK " + b"x" * 1_100_000 + b"\r\n", "a line of more than"),
         (b"* PREAUTH in already\r\n", "illegal in state AUTH"),
     ],
@@ -108,6 +107,13 @@ def test_strange_greetings(start, greeting, words):
     server = start(greeting=greeting)
     error = failure(server)
     assert words in str(error)
+
+
+def test_no_greeting(start):
+    """A server that accepts the connection and says nothing is not waited for longer than the limit."""
+    error = failure(start(greeting=b""), timeouts=SocketTimeout(connect=15.0, read=0.2))
+    assert "no answer in time" in str(error)
+    assert error.retry
 
 
 @pytest.mark.parametrize("tls", ["implicit", "starttls"])
@@ -179,12 +185,12 @@ def test_a_password_at_the_end_of_a_long_answer(start):
         (b"TAG NO [AUTHENTICATIONFAILED] wrong", False),
         (b"TAG NO wrong", False),
         (b"TAG BAD what", False),
-        (b"* BYE gone", True),
+        (b"* BYE gone\r\n" + END, True),
     ],
 )
 def test_which_refusals_may_pass(start, answer, retry):
     """The response codes of RFC 5530 tell what may pass; without one, a refused login needs a person."""
-    error = failure(start({"AUTHENTICATE": answer + b"\r\n"}))
+    error = failure(start({"AUTHENTICATE": answer if answer.endswith(END) else answer + b"\r\n"}))
     assert error.retry is retry
 
 
@@ -301,6 +307,7 @@ def test_what_came_before_a_refusal_counts(start):
     [
         None,
         b"* 3 FETCH (UID 3 BODY[] {999999999999}\r\n",
+        b"* 3 FETCH (UID 3 BODY[] {999}\r\nand no more" + END,
         b"* BYE internal error\r\n",
         b"* 3 FETCH (UID 3 BODY[] {10}\r\nthis is much longer than ten octets)\r\nTAG OK done\r\n",
         b"* 3 FETCH (" + b"(" * 100_000 + b"\r\nTAG OK done\r\n",
@@ -444,8 +451,8 @@ def test_whatever_the_server_says(start, command, answer):
     """Nothing but MailboxError comes out, and the messages that come out are those asked for."""
 
     def once(_arguments: bytes) -> bytes | None:
-        server.replies[command] = lambda _: None  # and then it hangs up
-        return answer + b"\r\n"
+        server.replies[command] = lambda _: None
+        return answer + b"\r\n" + END
 
     server = start({**messages(lambda *_: fetched(3, RAW) + b"TAG OK done\r\n"), command: once})
     with suppress(MailboxError), opened(server) as session:

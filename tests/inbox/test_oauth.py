@@ -292,7 +292,7 @@ def test_a_refused_token_is_renewed_once(endpoint, config, known, works):
     table = {"name": "acme", "host": "127.0.0.1", "port": server.port, "tls": "none", "username": "acme"}
     box = Mailbox.model_validate({**table, "oauth": {"token_command": "unused"}}).model_copy(update={"oauth": config()})
     box = box.model_copy(update={"ca_file": endpoint.ca_file})
-    session = Session(box, max_message_size=1000, timeouts=SocketTimeout(1, 1))
+    session = Session(box, max_message_size=1000, timeouts=SocketTimeout(15, 15))
     if works:
         with session:
             pass
