@@ -15,9 +15,9 @@ MAX_ADDRESS = 320
 MAX_FIELD = 65_536
 """Characters read of a field of addresses; a bounce's own fields name a few."""
 
-ATOM = r'[^\s\x00-\x20\x7f"(),:;<>@\[\]\\]'
+ATOM = r'[^\s\x00-\x20\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"(),:;<>@\[\]\\]'
 SIMPLE = re.compile(rf"{ATOM}+@{ATOM}+")
-NAMED = re.compile(rf'[^<>"(),]*<({ATOM}+@{ATOM}+)>')
+NAMED = re.compile(rf'(?:[^<>"(),]*<)?({ATOM}+@{ATOM}+)>?')
 MAILBOX = re.compile(rf'(?:{ATOM}+|"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*")@(?:{ATOM}+|\[[\w.:-]+\])')
 PIECE = re.compile(r'"(?:[^"\\]|\\.)*"?|\([^()]*\)?|<[^<>]*>?|,|[^",(<]+|.', re.S)
 EMBEDDED = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")
@@ -33,8 +33,8 @@ def bare(text: str | None) -> str | None:
     if not text:
         return None
     text = text.strip(" \t\n<>")
-    if SIMPLE.fullmatch(text):
-        return _checked(text)
+    if len(text) <= MAX_ADDRESS and SIMPLE.fullmatch(text):
+        return text.rstrip(".")
     if len(text) > 4 * MAX_ADDRESS:
         return None
     return _from_pieces(PIECE.findall(text))
@@ -56,10 +56,7 @@ def all_of(values: list[str]) -> tuple[str, ...]:
     """Every address in fields that hold lists of them, each once, in order."""
     found: dict[str, None] = {}
     for value in values:
-        if SIMPLE.fullmatch(value):
-            found[value] = None
-            continue
-        if named := NAMED.fullmatch(value):
+        if len(value) <= MAX_ADDRESS and (named := NAMED.fullmatch(value)):
             found[named[1]] = None
             continue
         one: list[str] = []

@@ -41,12 +41,15 @@ def _finish(report: Report, evidence: Evidence) -> Report:
             kind=report.kind,
             remote_mta=remote_mta,
         )
-    return replace(
-        report,
+    # Named one by one: dataclasses.replace takes three times as long, and this is done for each recipient.
+    return Report(
+        kind=report.kind,
         recipient=tidy(report.recipient, MAX_WORD),
         original_recipient=tidy(report.original_recipient, MAX_WORD),
         final_recipient=tidy(report.final_recipient, MAX_WORD),
         action=tidy(report.action, MAX_WORD),
+        status=report.status,
+        smtp_code=report.smtp_code,
         diagnostic=diagnostic,
         remote_mta=remote_mta,
         reporting_mta=tidy(report.reporting_mta, MAX_WORD),

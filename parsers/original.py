@@ -16,7 +16,7 @@ from parsers.message import HEADER_TYPES, MESSAGE_TYPES, Mail
 from parsers.part import Part
 from parsers.report import Evidence
 from parsers.scan import header_block
-from parsers.tidy import MAX_LINE, MAX_WORD, tidy, tidy_all
+from parsers.tidy import MAX_LINE, tidy, tidy_all
 
 MAX_IDS = 50
 """Message-IDs taken from one mail: References of a long thread."""
@@ -138,7 +138,7 @@ def _related(headers: Headers) -> list[str]:
 
 def _addresses(headers: Headers, names: tuple[str, ...]) -> tuple[str, ...]:
     values = [value for name in names if name in headers for value in headers.all(name)]
-    return tidy_all(address.all_of(values), MAX_WORD)[:MAX_ADDRESSES] if values else ()
+    return address.all_of(values)[:MAX_ADDRESSES] if values else ()
 
 
 def _first(headers: Headers, name: str) -> str | None:

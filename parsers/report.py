@@ -5,7 +5,7 @@ Absent is None, never "" and never a guess.
 Sources: RFC 3464 §2 (fields), RFC 3463 §2 (status), RFC 5321 §4.2 (reply codes), RFC 5965 §3 (complaints).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -68,7 +68,7 @@ class Report:
     cause: Cause | None = None  # only for bounce and delay
     permanent: bool | None = None  # stop writing to that address; only for bounce and delay
     rule: str | None = None  # the classification rule that decided
-    evidence: Evidence = field(default_factory=Evidence)
+    evidence: Evidence = Evidence()  # frozen, so it may be shared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,7 +65,7 @@ def part_at(data: bytes, start: int, end: int) -> Part:
 
 
 def header_block(data: bytes, start: int, end: int | None = None) -> Headers:
-    """The header block alone of the message from octet `start` to octet `end` of `data`; blank lines in front ignored."""
+    """The header block alone of the message from octet `start` to octet `end`; blank lines in front are ignored."""
     end = len(data) if end is None else end
     while data.startswith(b"\n", start, end):
         start += 1
