@@ -45,12 +45,16 @@ def access_token(oauth: OAuth, *, ca_file: Path | None = None, fresh: bool = Fal
     """
     if oauth.token_command is not None:
         return _from_command(oauth.token_command)
-    return _endpoint(oauth, ca_file).token(fresh=fresh)
+    assert oauth.refresh_token
+    return _endpoint(oauth, oauth.refresh_token.path(), ca_file).token(fresh=fresh)
 
 
 @cache
-def _endpoint(oauth: OAuth, ca_file: Path | None) -> "_Endpoint":
-    """One for all mailboxes with the same refresh token: each refresh may replace it."""
+def _endpoint(oauth: OAuth, _place: Path | None, ca_file: Path | None) -> "_Endpoint":
+    """One for all mailboxes with the same refresh token: each refresh may replace it.
+
+    _place  of the refresh token; the same file:PATH in the configuration means another file in another folder
+    """
     return _Endpoint(oauth, ca_file)
 
 

@@ -135,6 +135,18 @@ def test_a_token_is_kept(endpoint, config):
     assert access_token(config(), ca_file=endpoint.ca_file) == "T0ken.2"
 
 
+def test_equal_settings_in_two_folders(endpoint, tmp_path):
+    """A relative path means another file, and another account, in each configuration file's folder."""
+    table = {"refresh_token": "file:refresh", "client_id": "app", "token_url": endpoint.url}
+    endpoint.gives(*({"access_token": f"T0ken.{number}", "expires_in": 3600} for number in (1, 2)))
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "refresh").write_text(f"R3fresh.{name}")
+    boxes = [OAuth.model_validate(table, context={"folder": tmp_path / name}) for name in ("one", "two")]
+    assert [access_token(box, ca_file=endpoint.ca_file) for box in boxes] == ["T0ken.1", "T0ken.2"]
+    assert [form["refresh_token"] for form in endpoint.forms] == ["R3fresh.one", "R3fresh.two"]
+
+
 @pytest.mark.parametrize("expires", [{}, {"expires_in": 60}, {"expires_in": "soon"}, {"expires_in": None}])
 def test_a_token_about_to_end_is_renewed(endpoint, config, expires):
     """A token that ends within two minutes, or does not say when, is asked for each time."""
