@@ -25,13 +25,15 @@ FILLER = frozenset(
 )
 """Words that the `text` patterns never see; "not", "no", "from", "by", "too" and the like do matter and stay."""
 
-# What parts words.  Left in: . : / @ - ' _ for what they tell about a token.
-_APART = dict.fromkeys(map(ord, '<>()[]{}"`,;=|!*?#$^&~\\«»„“”‹›。、，！？：；（）「」『』【】・…\x00'), " ")
+# What parts words.  Left in: . : / @ - ' _ for what they tell about a token, and ? = & # that make a link.
+_APART = dict.fromkeys(map(ord, '<>()[]{}"`,;|!*$^~\\«»„“”‹›。、，！？：；（）「」『』【】・…\x00'), " ")
 _APART |= {ord("’"): "'", ord("‘"): "'", ord("´"): "'", ord("‐"): "-", ord("–"): " ", ord("—"): " "}
+_EDGES = ".:-'_"
+_QUERY = dict.fromkeys(map(ord, "?=&#"), " ")
 _INNER = {ord("_"): " ", ord("/"): " ", ord(":"): " ", ord("-"): " ", ord("'"): None}
 
 # Every pattern is tried on one token from its first character, and bounded: linear.
-_CODE = re.compile(r"[2-5]\d\d(?:-(?=\D|[245]\.\d)|\Z)|(?:[2-5]\d\d-)?[245]\.\d{1,3}\.\d{1,3}\Z", re.ASCII)
+_CODE = re.compile(r"(?:[2-5]\d\d-)?[245]\.\d{1,3}\.\d{1,3}\Z|[2-5]\d\d(?:-(?=\D)|\Z)", re.ASCII)
 _IP = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?:[:/]\d{1,5})?\Z|[0-9a-f]{0,4}(?::[0-9a-f.]{0,15}){2,8}\Z", re.ASCII | re.I)
 _NUMBER = re.compile(r"[\d.,:/%-]++\Z", re.ASCII)
 # "full.Please", "quota...", "RESOLVER.ADR.RecipNotFound": a sentence or a component's name, no host.
@@ -59,16 +61,17 @@ def _plain(token: str) -> str:
     """One token with a sign or digit in it, as words or as the name of its kind; "" drops it."""
     if "://" in token or token.startswith("www."):
         return "URL"
-    token = token.strip(".:-'_")
+    if (parted := token.translate(_QUERY)) != token:
+        return " ".join(map(_plain, parted.split()))
+    token = token.strip(_EDGES)
+    if found := _CODE.match(token):
+        token = token[found.end() :].strip(_EDGES)
     if token.isalpha():
         return token.lower()
-    if token.isdigit():
+    if not token or token.isdigit():
         return ""
     if "@" in token:
         return "ADDRESS"
-    if found := _CODE.match(token):
-        rest = token[found.end() :]
-        return _plain(rest) if rest else ""
     if _IP.match(token):
         return "IP"
     if token.startswith("/"):
