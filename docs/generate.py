@@ -40,12 +40,12 @@ def causes() -> str:
     parts = ["# Causes\n", "Why a message did not arrive, and what to do about it."]
     directo = Directo()
     for cause in Cause:
-        parts.append(f"\n## {cause.value}\n")
+        parts.append(f"## {cause.value}\n")
         for language in ("en", "et"):
             told = texts.describe(
                 cause, language, relay_address=directo.relay_address, event_domain=directo.event_domain
             )
-            parts.append(f"**{told.title}.** {told.explanation} *{told.who}:* {told.remedy}\n")
+            parts.append(f"**{told.title}.** {told.explanation} *{told.who_name}:* {told.remedy}\n")
     return "\n".join(parts)
 
 

@@ -1,6 +1,5 @@
 """bounced causes and classify: the closed list of causes in words, and what a reply text comes to."""
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -10,12 +9,7 @@ import typer
 
 from bounced.cli.context import configuration
 from bounced.cli.output import Format, lines, write
-
-
-def language() -> str:
-    """Estonian where the user's locale is, English elsewhere (POSIX: LC_ALL, LC_MESSAGES, LANG)."""
-    locale = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
-    return "et" if locale.startswith("et") else "en"
+from bounced.cli.words import language
 
 
 def causes(
@@ -35,10 +29,17 @@ def causes(
         for cause in Cause
     ]
     if format is not Format.TABLE:
-        write(rows, format, columns=(), keys=("cause", "title", "explanation", "remedy", "who"))
+        write(rows, format, columns=(), keys=("cause", "title", "explanation", "remedy", "who", "who_name"))
         return
     for row in rows:
-        lines((f"{row['cause']}: {row['title']}", *(f"    {row[key]}" for key in ("explanation", "remedy", "who")), ""))
+        lines(
+            (
+                f"{row['cause']}: {row['title']}",
+                f"    {row['explanation']}",
+                f"    {row['who_name']}: {row['remedy']}",
+                "",
+            )
+        )
 
 
 def classify(

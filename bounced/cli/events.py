@@ -11,6 +11,7 @@ import typer
 
 from bounced.cli.context import configuration, database
 from bounced.cli.output import Format, lines, plain, write
+from bounced.cli.words import language, word
 from bounced.errors import InputError
 
 if TYPE_CHECKING:
@@ -120,7 +121,6 @@ def _print_raw(message: bytes | None) -> None:
 
 
 def _told(event: "Event", directo: "Directo") -> Iterator[str]:
-    from bounced.cli.causes import language
     from bounced.model import iso
     from parsers.causes import texts
 
@@ -129,7 +129,7 @@ def _told(event: "Event", directo: "Directo") -> Iterator[str]:
     def facts(*pairs: tuple[str, object]) -> Iterator[str]:
         for name, value in pairs:
             if value not in (None, ""):
-                yield f"{name + ':':<16}{plain(value)}"
+                yield f"{word(name) + ':':<16}{plain(value)}"
 
     yield f"{report.kind.value} {event.id}"
     yield ""
@@ -142,7 +142,7 @@ def _told(event: "Event", directo: "Directo") -> Iterator[str]:
         ("User", match.user),
         ("Mail sender", match.mode),
         ("Matched by", match.matched_by),
-        ("Forged", "yes: the token does not verify" if match.forged else None),
+        ("Forged", word("yes: the token does not verify") if match.forged else None),
     )
     if report.cause:
         told = texts.describe(
@@ -157,13 +157,13 @@ def _told(event: "Event", directo: "Directo") -> Iterator[str]:
         yield from facts(
             ("Cause", f"{told.title} ({report.cause.value})"),
             ("What happened", told.explanation),
-            ("Who must act", told.who),
+            ("Who must act", told.who_name),
             ("What to do", told.remedy),
-            ("Write again", "no, not to this address" if report.permanent else None),
+            ("Write again", word("no, not to this address") if report.permanent else None),
         )
     if match.sender_config:
         yield ""
-        yield "Sent with:"
+        yield f"{word('Sent with')}:"
         yield from facts(*match.sender_config.items())
     yield ""
     yield from facts(
@@ -181,5 +181,5 @@ def _told(event: "Event", directo: "Directo") -> Iterator[str]:
         ("Envelope id", evidence.envelope_id),
         ("Rule", report.rule),
         ("Ids tried", ", ".join(match.tried_ids)),
-        ("Truncated", "yes: not all of the message was read" if event.truncated else None),
+        ("Truncated", word("yes: not all of the message was read") if event.truncated else None),
     )
