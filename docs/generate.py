@@ -37,7 +37,7 @@ def config() -> str:
 
 def causes() -> str:
     """Every cause in both languages."""
-    parts = ["# Causes\n", "Why a message did not arrive, and what to do about it."]
+    parts = ["# Causes\n", "Why a message did not arrive, and what to do about it.\n"]
     directo = Directo()
     for cause in Cause:
         parts.append(f"## {cause.value}\n")
