@@ -15,7 +15,7 @@ from parsers.fields import Group, groups, without_comments
 from parsers.message import Mail
 from parsers.original import returned
 from parsers.report import Evidence, Kind, Report
-from parsers.said import about, best_reply, best_status, refusal, unfold
+from parsers.said import about, best_reply, best_status, line_at, quoted, refusal
 from parsers.sender import is_failure, is_mailer
 from parsers.status import find_status, is_generic
 
@@ -28,6 +28,10 @@ KIND_BY_ACTION = (
     ("expand", Kind.EXPANDED),
 )
 """By how the Action's first word begins (RFC 3464 §2.3.3); some write "failure" or "delayed;"."""
+FINAL_WORDS = "Envelope expired"
+"""OpenSMTPD's reason for giving up, under "Action: delayed" and a text about a delay."""
+ALWAYS_FINAL = "This is the nullmailer delivery system."
+"""nullmailer only reports what it gave up, but takes the Action from the class of the last status."""
 KIND_BY_CLASS = {"2": Kind.DELIVERED, "4": Kind.DELAY, "5": Kind.BOUNCE}
 RELABELLED = frozenset({"text/plain", "application/octet-stream"})
 """What a gateway calls a status part."""
@@ -90,13 +94,13 @@ def _report(group: Group, fields: Group, mail: Mail, *, only: bool) -> Report:
     more = None
     if code is None or (is_generic(stated) and is_generic(find_status(words or ""))):
         text = PASTED.split(mail.text, maxsplit=1)[0]
-        more = about(text, final) or about(text, recipient) or (unfold(text) if only else None)
+        more = about(text, final) or about(text, recipient) or (quoted(text) if only else None)
         code = code or best_reply(more)
     status = best_status(stated, words, more)
     action = without_comments(group.get("action", "")).strip().split(" ")[0].strip(";,.").lower() or None
     envelope_id = fields.get("original-envelope-id")
     return Report(
-        kind=_kind(action, status),
+        kind=_kind(action, status, mail, words or more),
         recipient=recipient,
         original_recipient=original,
         final_recipient=final,
@@ -110,11 +114,13 @@ def _report(group: Group, fields: Group, mail: Mail, *, only: bool) -> Report:
     )
 
 
-def _kind(action: str | None, status: str | None) -> Kind:
-    for beginning, kind in KIND_BY_ACTION:
-        if action and action.startswith(beginning):
-            return kind
-    return KIND_BY_CLASS[status[0]] if status else Kind.BOUNCE
+def _kind(action: str | None, status: str | None, mail: Mail, words: str | None) -> Kind:
+    kind = next((kind for beginning, kind in KIND_BY_ACTION if action and action.startswith(beginning)), None)
+    if kind is None:
+        kind = KIND_BY_CLASS[status[0]] if status else Kind.BOUNCE
+    if kind is Kind.DELAY and ((words and FINAL_WORDS in words) or line_at(mail.text, ALWAYS_FINAL) >= 0):
+        return Kind.BOUNCE
+    return kind
 
 
 def _without_type(diagnostic: str | None) -> str | None:
@@ -122,7 +128,9 @@ def _without_type(diagnostic: str | None) -> str | None:
     if not diagnostic:
         return None
     kind, semicolon, words = diagnostic.partition(";")
-    return (words.strip() if semicolon and " " not in kind.strip() else diagnostic) or None
+    words = words.strip()
+    # "X-Unix; 70" is nothing without its type
+    return words if semicolon and " " not in kind.strip() and not words.isdecimal() else diagnostic
 
 
 def _host(value: str | None) -> str | None:

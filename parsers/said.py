@@ -3,6 +3,8 @@
 Sources: RFC 3463 (status), RFC 5321 §4.2 (reply), RFC 3464 §2.3 (fields that say the same, or less).
 """
 
+import re
+
 from parsers import address
 from parsers.reply import find_reply
 from parsers.report import MAX_DIAGNOSTIC, Kind, Report
@@ -11,16 +13,27 @@ from parsers.status import find_status, is_generic
 MAX_MENTIONS = 10
 """Places looked at where a text names the recipient: the notice names it two or three times, the returned mail more."""
 
-MAX_INDENT = 8
-"""Blanks looked at in front of a sentence."""
+BRACKETS = " <>()[]:;.,\"'"
+HEADING = re.compile(r"(?:\n|\A|generated (?:by|from) )[ \t<\"]*\Z")
+"""In front of an address that is a heading; Exim names so whose address led to a command or a file."""
+NEXT_HEADING = re.compile(r"\n[ \t<]{0,8}[^\s<>@:]{1,64}@[^\s<>:]{1,255}>?(?::|[ \t]{0,8}(?:\n|\Z))")
+ANSWER = re.compile(r"\n[ \t]{0,8}(?:<<< )?([45][0-5]\d[ -][^\n]{1,1000})")
+
+MAX_INDENT = 16
+"""Characters looked at in front of a sentence or an address."""
+
+ANSWERED = re.compile(r"(?<![\w.@/+])[2-5][0-5]\d[ -]{1,3}#?([245]\.\d\.\d{1,3})(?!\d|\.\d)")
+"""An enhanced status in its place behind the reply code (RFC 2034 §4)."""
 
 EXPIRED = frozenset({"4.4.7", "5.4.7"})
 """Statuses that only say that the sending side gave up; the remote server's own words say why."""
 
 
 def about(text: str, recipient: str | None) -> str | None:
-    """The words in `text` about `recipient`: the paragraph that names it with the most to say, unfolded.
+    """The words in `text` about `recipient`, unfolded: of the places that name it the one with the most to say.
 
+    An address at the start of a line is a heading and no part of the words, which reach to the next heading or blank
+    line; where it stands alone in its paragraph, the next one counts if it quotes a server.
     cost     linear in len(text)
     """
     if not recipient:
@@ -31,18 +44,38 @@ def about(text: str, recipient: str | None) -> str | None:
         at = lower.find(wanted, at)
         if at < 0:
             break
-        start = text.rfind("\n", 0, at) + 1
-        end = text.find("\n\n", at)
-        end = len(text) if end < 0 else end
-        if not text[at + len(wanted) : end].strip(" \t\n<>()[]:;.,\"'"):  # alone: its reason is the next paragraph
-            end = text.find("\n\n", end + 2)
-            end = len(text) if end < 0 else end
-        words = unfold(text[start : min(end, start + MAX_DIAGNOSTIC)])
+        behind = at + len(wanted)
+        end = _end_of_paragraph(text, behind)
+        if HEADING.search(text, max(0, at - MAX_INDENT), at):
+            next_heading = NEXT_HEADING.search(text, behind, end)
+            words = _words(text, behind, next_heading.start() if next_heading else end).lstrip(BRACKETS)
+            if not words:
+                words = _words(text, end, _end_of_paragraph(text, end + 2))
+                words = words if find_reply(words) or find_status(words) else ""
+        else:
+            start = text.rfind("\n", 0, at) + 1
+            if text[start:at].lstrip().startswith("("):  # Sendmail's "(expanded from: <address>)" ends a paragraph
+                start = text.rfind("\n\n", 0, start) + 2
+            words = _words(text, start, end)
         much = 2 * (find_reply(words) is not None) + (find_status(words) is not None)
-        if much > most:
+        if words and much > most:
             best, most = words, much
-        at = min(end, at + MAX_DIAGNOSTIC)
+        at = end
     return best
+
+
+def quoted(text: str) -> str | None:
+    """The lines of `text` that are a server's answer, as transcripts have them: "<<< 550 5.1.1 no such user"."""
+    return unfold(" ".join(found[1] for found in ANSWER.finditer(f"\n{text}")))[:MAX_DIAGNOSTIC] or None
+
+
+def _words(text: str, start: int, end: int) -> str:
+    return unfold(text[start : min(end, start + MAX_DIAGNOSTIC)])
+
+
+def _end_of_paragraph(text: str, at: int) -> int:
+    end = text.find("\n\n", at)
+    return len(text) if end < 0 else end
 
 
 def line_at(text: str, *beginnings: str) -> int:
@@ -68,9 +101,12 @@ def best_status(stated: str | None, *words: str | None) -> str | None:
     """The status that says most.
 
     stated   the Status field's
-    words    the remote server's own words, best first; they win over a status that says nothing, or only that the
-             sending side gave up
+    words    the remote server's own words, best first: what stands in its answer behind the reply code wins, and any
+             status there over a stated one that says nothing, or only that the sending side gave up
     """
+    for text in words:
+        if text and (answered := ANSWERED.search(text)) and not is_generic(answered[1]):
+            return answered[1]
     if stated is not None and not is_generic(stated) and stated not in EXPIRED:
         return stated
     found = [status for text in words if text and (status := find_status(text))]
