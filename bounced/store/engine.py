@@ -8,8 +8,9 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,6 +29,10 @@ CONNECT_TIMEOUT_SECONDS = 10
 STATEMENT_TIMEOUT_SECONDS = 120
 IDLE_WRITER_SECONDS = 60
 """A writer that hangs this long in its transaction is cut off, so that another daemon can take its mailbox over."""
+# SQLite.  Measured at 150,000 events: against its defaults (2,000 KiB, 1,000 pages) an insert of 500 mails with their
+# events takes a quarter less, its commit a third less.
+CACHE_KIB = 8_000
+CHECKPOINT_PAGES = 8_000  # 32 MiB of WAL before it is copied into the database
 
 # What begins a transaction of each kind.  SQLite's driver is in autocommit mode, so that it never begins one by itself.
 BEGIN_WRITING = {
@@ -50,6 +55,8 @@ class Store:
     def __init__(self, engine: Engine, place: str) -> None:
         self._engine = engine
         self._place = place  # how errors name the database
+        # SQLite's writers take turns; left to SQLite, they sleep and try, and an unlucky thread may wait for long.
+        self._turn = RLock() if engine.dialect.name == "sqlite" else nullcontext()
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = False) -> Self:
@@ -75,7 +82,7 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction that may write: committed at the end of the block, rolled back by any exception."""
-        with self._transaction(BEGIN_WRITING) as connection:
+        with self._turn, self._transaction(BEGIN_WRITING) as connection:
             yield connection
 
     @contextmanager
@@ -183,6 +190,7 @@ def _sqlite_engine(url: URL) -> Engine:
     engine = create_engine(
         url,
         pool_size=POOL_SIZE,
+        pool_use_lifo=True,  # a cache per connection: better a few warm ones than many
         connect_args={"timeout": LOCK_WAIT_SECONDS, "isolation_level": None},
         json_serializer=JSON_TEXT,
         hide_parameters=True,
@@ -192,6 +200,8 @@ def _sqlite_engine(url: URL) -> Engine:
     def configure(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
     return engine
 
@@ -217,6 +227,7 @@ def _postgresql_engine(url: URL) -> Engine:
         connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'")
         connection.execute(f"SET lock_timeout = '{LOCK_WAIT_SECONDS}s'")
         connection.execute("SET timezone = 'UTC'")
+        connection.execute("SET cursor_tuple_fraction = 1")  # a long answer is read to its end, not just begun
         connection.commit()
 
     return engine

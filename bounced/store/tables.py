@@ -207,11 +207,11 @@ class Event(Table):
 
     __table_args__ = (
         UniqueConstraint("mail_id", "position"),
-        Index("ix_event_received_at", "received_at", "id"),
-        Index("ix_event_company", "company_id", "received_at", "id"),
-        Index("ix_event_domain", "recipient_domain", "received_at", "id"),
-        Index("ix_event_cause", "cause", "received_at", "id"),
-        Index("ix_event_kind", "kind", "received_at", "id"),
+        Index("ix_event_received_at", "received_at"),
+        Index("ix_event_company", "company_id", "received_at"),
+        Index("ix_event_domain", "recipient_domain", "received_at"),
+        Index("ix_event_cause", "cause", "received_at"),
+        Index("ix_event_kind", "kind", "received_at"),
     )
 
 

@@ -173,8 +173,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_event"),
         sa.UniqueConstraint("mail_id", "position", name="uq_event_mail_id_position"),
     )
-    op.create_index("ix_event_cause", "event", ["cause", "received_at", "id"], unique=False)
-    op.create_index("ix_event_company", "event", ["company_id", "received_at", "id"], unique=False)
+    op.create_index("ix_event_cause", "event", ["cause", "received_at"], unique=False)
+    op.create_index("ix_event_company", "event", ["company_id", "received_at"], unique=False)
     op.create_index(
         "ix_event_document",
         "event",
@@ -183,9 +183,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("document IS NOT NULL"),
         postgresql_where=sa.text("document IS NOT NULL"),
     )
-    op.create_index("ix_event_domain", "event", ["recipient_domain", "received_at", "id"], unique=False)
-    op.create_index("ix_event_kind", "event", ["kind", "received_at", "id"], unique=False)
-    op.create_index("ix_event_received_at", "event", ["received_at", "id"], unique=False)
+    op.create_index("ix_event_domain", "event", ["recipient_domain", "received_at"], unique=False)
+    op.create_index("ix_event_kind", "event", ["kind", "received_at"], unique=False)
+    op.create_index("ix_event_received_at", "event", ["received_at"], unique=False)
     op.create_index(
         "ix_event_user",
         "event",
