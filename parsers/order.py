@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from parsers import arf, autoreply, dsn, mdn
-from parsers.layouts import exchange, exim, gmail, postfix, qmail
+from parsers.layouts import dma, exchange, exim, gmail, postfix, qmail
 from parsers.message import Mail
 from parsers.report import Report
 
@@ -19,6 +19,7 @@ ORDER: tuple[tuple[str, Detector], ...] = (
     ("postfix", postfix.parse),
     ("exchange", exchange.parse),
     ("gmail", gmail.parse),
+    ("dma", dma.parse),
     ("dsn-pasted", dsn.parse_pasted),  # after the layouts: a bounce of a bounce returns the other one's fields
     ("dsn-nameless", dsn.parse_nameless),
     ("autoreply", autoreply.parse),  # last: servers mark their bounces as replies too
