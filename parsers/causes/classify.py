@@ -1,9 +1,9 @@
 """Status, reply text and remote server -> cause.  One engine for every rule; the rules are data (see `rule.py`).
 
-What is known of a reply is a set of facts: the patterns found in it, its codes, the server's name, the kind of notice.
-A rule needs one fact out of each of its conditions.  All patterns are matched in two passes over the text (its words,
-and the whole of it) by RE2 sets, which take linear time whatever the text.  A set cannot fail silently here: too
-little memory is an error when it is built; while matching, RE2 only empties its cache of states and goes on.
+What is known of a reply is a set of facts: the patterns found in it, its codes, the server's name, whether the
+refusal is final.  A rule needs one fact out of each of its conditions.  All patterns are matched in two passes over the
+text (its words, and the whole of it) by RE2 sets, which take linear time whatever the text.  A set cannot fail silently
+here: too little memory is an error when it is built; while matching, RE2 only empties its cache of states and goes on.
 """
 
 from collections import defaultdict
@@ -26,7 +26,7 @@ STOP_WRITING = frozenset({Cause.USER_UNKNOWN, Cause.MAILBOX_MOVED, Cause.DOMAIN_
 """The causes that are permanent when the refusal is."""
 
 Fact = int | str
-"""A pattern found (its number), or a word: "5.1.1", "X.1.1", "550", ".google.com", "delay", "temporary"."""
+"""A pattern found (its number), or a word: "5.1.1", "X.1.1", "550", ".google.com", "temporary"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def classify(
     Verdict(cause=<Cause.USER_UNKNOWN: 'user-unknown'>, permanent=True, rule='user-unknown')
     """
     engine = _engine()
-    facts: set[Fact] = {kind.value}
+    facts: set[Fact] = set()
     own_status = None
     if text:
         raw = fold(text)
@@ -136,7 +136,6 @@ class Engine:
             map(str, rule.code),
             [self.words.number[p] for p in rule.also],
             rule.host,
-            [rule.kind.value] if rule.kind else (),
             [rule.refusal] if rule.refusal else (),
         )
         return tuple(filter(None, map(frozenset, needs)))

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from parsers.causes.cause import Cause
-from parsers.report import Kind
 
 ORDER = (
     # Vocabularies of one provider or product: exact, so they cannot take another's words.
@@ -57,7 +56,6 @@ class Rule:
     code: tuple[int, ...] = ()  # reply codes
     host: tuple[str, ...] = ()  # ends of the remote server's name
     refusal: str | None = None  # "temporary" or "permanent"
-    kind: Kind | None = None
     permanent: bool | None = None  # overrides what the cause implies; a temporary refusal stays not permanent
 
 
@@ -96,8 +94,6 @@ def _rule(table: dict[str, Any]) -> Rule:
             raise TypeError(f"{key}: a list was expected")
     values: dict[str, Any] = {key: tuple(value) if key in _LISTS else value for key, value in table.items()}
     values["cause"] = Cause(table["cause"])
-    if "kind" in table:
-        values["kind"] = Kind(table["kind"])
     if table.get("refusal") not in (None, "temporary", "permanent"):
         raise ValueError('refusal: "temporary" or "permanent" was expected')
     return Rule(**values)

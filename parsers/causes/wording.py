@@ -59,19 +59,21 @@ def words(text: str) -> str:
 
 def _plain(token: str) -> str:
     """One token with a sign or digit in it, as words or as the name of its kind; "" drops it."""
-    if "://" in token or token.startswith("www."):
-        return "URL"
-    if (parted := token.translate(_QUERY)) != token:
-        return " ".join(map(_plain, parted.split()))
     token = token.strip(_EDGES)
-    if found := _CODE.match(token):
-        token = token[found.end() :].strip(_EDGES)
     if token.isalpha():
         return token.lower()
     if not token or token.isdigit():
         return ""
+    if "://" in token or token.startswith("www."):
+        return "URL"
     if "@" in token:
         return "ADDRESS"
+    if (parted := token.translate(_QUERY)) != token:
+        return " ".join(map(_plain, parted.split()))
+    if found := _CODE.match(token):
+        token = token[found.end() :].strip(_EDGES)
+        if not token or token.isalpha():
+            return token.lower()
     if _IP.match(token):
         return "IP"
     if token.startswith("/"):

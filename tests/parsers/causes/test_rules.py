@@ -25,7 +25,7 @@ def test_example_is_decided_by_its_rule(rule: Rule) -> None:
         text=rule.example,
         status=find_status(rule.example),
         smtp_code=find_reply(rule.example),
-        kind=rule.kind or Kind.BOUNCE,
+        kind=Kind.BOUNCE,
         remote_mta=rule.host[0] if rule.host else None,
     )
     assert (verdict.rule, verdict.cause) == (rule.name, rule.cause)
@@ -38,7 +38,7 @@ def test_every_cause_has_a_rule() -> None:
 
 def test_only_the_last_rule_has_no_condition() -> None:
     """The engine falls back on the last rule, so it must take all; one before it would hide what follows."""
-    bare = [r for r in RULES if not (r.text or r.raw or r.status or r.code or r.also or r.host or r.kind or r.refusal)]
+    bare = [r for r in RULES if not (r.text or r.raw or r.status or r.code or r.also or r.host or r.refusal)]
     assert bare == [RULES[-1]]
 
 
