@@ -120,7 +120,8 @@ def test_full_disk_may_be_tried_again(tmp_path: Path) -> None:
     """The same on a disk that is really full."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], check=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("needs the right to mount")
     try:
         with Store.open(f"sqlite:///{disk}/bounced.db") as store:
             filler = disk / "filler"
