@@ -19,7 +19,7 @@ from parsers.causes.wording import fold, words
 from parsers.report import Kind
 from parsers.status import find_status
 
-SET_MEMORY = 32 << 20
+SET_MEMORY = 16 << 20
 """Bytes that one set of patterns may take, its cache of automaton states included."""
 
 STOP_WRITING = frozenset({Cause.USER_UNKNOWN, Cause.MAILBOX_MOVED, Cause.DOMAIN_UNKNOWN, Cause.DOMAIN_ACCEPTS_NO_MAIL})
