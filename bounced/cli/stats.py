@@ -1,5 +1,6 @@
 """bounced stats: counts of events, which outlive the events themselves."""
 
+import math
 from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -31,7 +32,7 @@ def stats(
     if format is Format.TABLE:
         longest = max((total.events for total in totals), default=1)
         for row, total in zip(rows, totals, strict=True):
-            row |= {by: row[by] or "-", " ": "█" * round(BAR * total.events / longest)}
+            row |= {by: row[by] or "-", " ": "█" * math.ceil(BAR * total.events / longest)}
     write(rows, format, columns=(by, "events", " "), keys=(by, "events"))
 
 
