@@ -23,34 +23,28 @@ def groups(text: str) -> list[Group]:
 
     Lines that are no field go on with the one before, indented or not.  Never raises.
     """
-    found: list[Group] = []
-    group: Group = {}
-    name = ""
+    found: list[dict[str, list[str]]] = [{}]
+    lines: list[str] | None = None  # of the field that may go on
     for line in text.split("\n"):
         if not line or line.isspace():
-            if group:
-                found.append(group)
+            lines = None
+            if found[-1]:
                 if len(found) == MAX_GROUPS:
                     break
-                group = {}
-            name = ""
-        elif line[0] in " \t":
-            if name:
-                group[name] += "\n" + line
-        elif field := FIELD.match(line):
+                found.append({})
+        elif line[0] not in " \t" and (field := FIELD.match(line)):
             name = field[1].lower()
-            if group.get(name):
+            if found[-1].get(name, [""])[0]:
                 if name not in REPEATED:
-                    name = ""
+                    lines = None
                     continue
-                found.append(group)
-                group = {}
-            group[name] = field[2]
-        elif name:
-            group[name] += "\n " + line
-    if group:
-        found.append(group)
-    return [{name: clean(value) for name, value in group.items()} for group in found]
+                if len(found) == MAX_GROUPS:
+                    break
+                found.append({})
+            lines = found[-1][name] = [field[2]]
+        elif lines is not None:
+            lines.append(line)
+    return [{name: clean("\n".join(lines)) for name, lines in group.items()} for group in found if group]
 
 
 def without_comments(value: str) -> str:

@@ -109,7 +109,10 @@ def strip_html(text: str) -> str:
     while hidden := HIDDEN.search(text, at):
         out.append(text[at : hidden.start()])
         close = text.find("</" + hidden[1], hidden.end())
-        at = close if close >= 0 else hidden.end()
+        if close < 0:  # never closed: hidden to the end
+            at = len(text)
+            break
+        at = close
     text = "".join(out) + text[at:]
     text = " ".join(text.split("\n")) if "<pre" not in text and "<PRE" not in text else text
     return unescape(TAG.sub("", CELL_TAG.sub(" ", LINE_TAG.sub("\n", text))))
