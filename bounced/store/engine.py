@@ -29,8 +29,8 @@ CONNECT_TIMEOUT_SECONDS = 10
 STATEMENT_TIMEOUT_SECONDS = 120
 IDLE_WRITER_SECONDS = 60
 """A writer that hangs this long in its transaction is cut off, so that another daemon can take its mailbox over."""
-# SQLite, more than its defaults (2,000 KiB, 1,000 pages): at 100,000 events and more, the pages of the indexes by address
-# and by hash are met at random; a larger WAL copies each of them into the database less often.
+# SQLite, more than its defaults (2,000 KiB, 1,000 pages): in a large database the pages of the indexes by address and
+# by hash are met at random; a larger WAL copies each of them into the database less often.
 CACHE_KIB = 8_000
 CHECKPOINT_PAGES = 8_000  # 32 MiB of WAL before it is copied into the database
 
