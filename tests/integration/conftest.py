@@ -1,5 +1,6 @@
-"""The real servers."""
+"""The real servers, and the service as a process of its own."""
 
+from tests.integration.running import new_service, own_postgres
 from tests.servers.fixtures import (
     authority,
     database_url,
@@ -21,6 +22,8 @@ __all__ = [
     "dovecot",
     "mailbox",
     "new_folder",
+    "new_service",
+    "own_postgres",
     "postfix",
     "postgres",
     "servers_folder",
