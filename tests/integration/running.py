@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,20 +109,32 @@ def events_of(numbers: Sequence[int]) -> list[Stored]:
     ]
 
 
-def box(dovecot: Dovecot, user: str, **changes: object) -> dict[str, object]:
-    """A [[mailbox]] called `user`, over implicit TLS; None takes a key away."""
+def box(dovecot: Dovecot, name: str, **changes: object) -> dict[str, object]:
+    """A [[mailbox]] called as its login, over implicit TLS; None takes a key away."""
     table: dict[str, object] = {
-        "name": user,
+        "name": name,
         "company": "acme",
         "host": dovecot.host,
         "port": dovecot.tls_port,
         "ca_file": str(dovecot.ca_file),
-        "username": user,
+        "username": name,
         "password": "env:IMAP_PASSWORD",
         "interval": "1s",
     }
     table |= changes
     return {key: value for key, value in table.items() if value is not None}
+
+
+@contextmanager
+def unreadable(dovecot: Dovecot, user: str, number: int) -> Iterator[None]:
+    """Meanwhile the server cannot read message `number` of a user's INBOX, though it lists it."""
+    folder = dovecot.folder / "home" / user / "Maildir"
+    files = [path for name in ("cur", "new") for path in (folder / name).iterdir()]
+    (file,) = [path for path in files if b"Subject: number %d\r\n" % number in path.read_bytes()]
+    mode = file.stat().st_mode
+    file.chmod(0)
+    yield
+    file.chmod(mode)
 
 
 class Service:
@@ -271,6 +283,12 @@ class Service:
                 .where(tables.Mailbox.name == mailbox, tables.Mail.stored_at.is_not(None))
             )
             return {uid for uid in rows if uid is not None}
+
+    def open(self) -> int:
+        """How many messages could not be fetched yet."""
+        with self.store() as store, store.reading() as connection:
+            not_stored = select(func.count()).select_from(tables.Mail).where(tables.Mail.stored_at.is_(None))
+            return connection.scalar(not_stored) or 0
 
     def pending(self) -> int:
         """How many actions are still to be done in mailboxes."""

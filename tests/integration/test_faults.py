@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import Service, bounce, box, events_of, number_of, recipients
+from tests.integration.running import Service, bounce, box, events_of, number_of, recipients, unreadable
 from tests.servers import Missing, require
 from tests.servers.dovecot import Dovecot
 
@@ -337,16 +337,11 @@ def test_a_message_that_nobody_can_fetch(start_dovecot, new_service):
     dovecot = start_dovecot()
     deliver(dovecot, "acme", 0, 1_000)
     assert len(dovecot.messages("acme")) == 1_000
-    (unreadable,) = [
-        path
-        for path in (dovecot.folder / "home/acme/Maildir").glob("*/*")
-        if path.is_file() and b"Subject: number 500\r\n" in path.read_bytes()
-    ]
-    unreadable.chmod(0)
     service = new_service(box(dovecot, "acme"))
-    service.start(faults="impatient")
-    service.wait_until(lambda: len(service.stored_uids("acme")) == 1_000, "1,000 messages")
-    service.wait_until_quiet()
+    with unreadable(dovecot, "acme", 500):
+        service.start(faults="impatient")
+        service.wait_until(lambda: len(service.stored_uids("acme")) == 1_000, "1,000 messages")
+        service.wait_until_quiet()
     expected = [event for event in events_of(range(1_000)) if event.uid != 501]
     assert [event for event in service.events("acme") if event.uid != 501] == expected
     (event,) = service.listed("--kind", "other", "--text", "could not be fetched")
@@ -355,6 +350,23 @@ def test_a_message_that_nobody_can_fetch(start_dovecot, new_service):
     refused = service.command("events", "show", event["id"], "--raw")
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
+
+
+def test_a_message_that_can_be_fetched_again(start_dovecot, new_service):
+    """What could not be fetched for a while is taken later; what was known under another UIDVALIDITY, not again."""
+    dovecot = start_dovecot()
+    deliver(dovecot, "acme", 0, 10)
+    service = new_service(box(dovecot, "acme"))
+    assert len(dovecot.messages("acme")) == 10  # files are where they stay
+    with unreadable(dovecot, "acme", 5):
+        service.start()
+        service.wait_until(service.open, "a message that stays open")
+    complete(service, 10, "acme")
+    with unreadable(dovecot, "acme", 6):
+        dovecot.reset_uidvalidity("acme")
+        service.wait_until(service.open, "a message that stays open")
+    service.wait_until(lambda: not service.open(), "its end")
+    complete(service, 10, "acme")
 
 
 @pytest.mark.parametrize("fault", ["parser-crashes", "detector-crashes"])
