@@ -84,6 +84,7 @@ class _Scanner:
         self.count = 0
         # The multiparts that are open, innermost last: their delimiter, themselves, their parts so far.
         self.open: list[tuple[bytes, Part, list[Part]]] = []
+        self.closed: set[bytes] = set()  # the same lines of those that are closed
         self.level_of: dict[bytes, int] = {}  # what stands behind the dashes of a delimiter line -> index into `open`
 
     def run(self) -> Scan:
@@ -111,6 +112,8 @@ class _Scanner:
             line = found[1].rstrip(b" \t")
             level = self.level_of.get(line)
             if level is None:
+                if line in self.closed:
+                    self.flaws.append("delimiter behind the end")
                 continue
             if level + 1 < len(self.open):
                 self.guess("multipart without end")
@@ -138,7 +141,10 @@ class _Scanner:
             self.flaws.append("header line without a name")
         if headers.count("content-type") > 1 or not part.is_plain_type:
             self.guess("odd Content-Type")
-        if part.is_multipart:
+        if not part.is_multipart:
+            if "boundary" in part.params:
+                self.flaws.append("boundary without multipart")
+        else:
             boundary = part.params.get("boundary", "").encode("utf-8", "surrogateescape")
             if not boundary:
                 self.flaws.append("multipart without boundary")
@@ -172,7 +178,8 @@ class _Scanner:
 
     def close(self, level: int, end: int) -> None:
         """Close the multiparts from `level` inwards: what they still have open ends at `end`."""
-        for _, part, parts in self.open[level:]:
+        for boundary, part, parts in self.open[level:]:
+            self.closed |= {boundary, boundary + b"--"}
             if not parts:
                 self.guess("multipart without parts")
             elif parts[-1].end > end:

@@ -118,9 +118,17 @@ def is_beyond_flanker(data: bytes, root: Part) -> bool:
     )
 
 
+def boundaries(part: Part) -> Iterator[bytes]:
+    """The boundaries of a tree's multiparts."""
+    if part.parts:
+        yield part.params["boundary"].encode()
+    for one in part.parts:
+        yield from boundaries(one)
+
+
 def _upsets_flanker(part: Part) -> bool:
     if part.type in MESSAGE_TYPES:
-        within = scan(part.payload)
-        cut_off = within.root.is_multipart and not part.payload.rstrip().endswith(b"--")
-        return bool(within.flaws) or cut_off
+        within, lines = scan(part.payload), part.payload.split(b"\n")
+        ended = all(lines.count(b"--" + boundary + b"--") == 1 for boundary in boundaries(within.root))
+        return bool(within.flaws) or not ended or is_beyond_flanker(within.data, within.root)
     return (part.type in HEADER_TYPES or part.type.startswith("message/")) and b"\n--" in part.payload
