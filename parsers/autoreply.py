@@ -1,7 +1,8 @@
 """Automatic replies: RFC 3834, and what was written before it and beside it.  A vacation reply is not a bounce.
 
 Recognised by: Auto-Submitted: auto-replied; a header that only answering machines write; or a subject that begins with
-    the words for "automatic reply" or "out of office", as Exchange and webmail put them in the user's language.
+    the words for "automatic reply" or "out of office", as Exchange and webmail put them in the user's language, or the
+    text does.
 Not: what a mail server sends, whatever it calls itself (Exim and Postfix mark their bounces auto-replied), reports,
     and mailing lists.
 Fixtures: fixtures/autoreply/
@@ -42,6 +43,15 @@ SUBJECT = re.compile(
     r")",
     re.I,
 )
+AWAY = re.compile(
+    r"(?:(?:hi|hello|dear|tere|hei|hallo|bonjour)\b[^\n]{0,40}\n\s{0,9})?"
+    r"(?:i am|i'm|olen(?: praegu| tällä hetkellä)?|ich bin|je suis) (?:currently |derzeit |actuellement )?"
+    r"(?:out of (?:the )?office|on (?:annual |parental |sick )?(?:vacation|holidays?|leave)|away (?:from|until)"
+    r"|puhkusel|kontorist (?:ära|väljas)|lomalla|poissa|nicht im (?:büro|haus)|im urlaub|absent"
+    r"|en (?:congé|vacances))\b",
+    re.I,
+)
+"""The first words of a vacation reply that has no header of its own."""
 
 
 def parse(mail: Mail) -> tuple[Report, ...]:
@@ -50,16 +60,20 @@ def parse(mail: Mail) -> tuple[Report, ...]:
     if mail.root.type == "multipart/report" or "list-id" in headers or "list-post" in headers:
         return ()
     sender = headers.get("from") or ""
-    if MAILER.search(sender) or is_failure(mail):
+    if MAILER.search(sender):
         return ()
     submitted = (headers.raw("auto-submitted") or "").strip().lower()
     subject = headers.get("subject") or ""
+    by_subject = SUBJECT.match(subject) and (":" in subject or any(name in headers for name in HINTS))
+    if is_failure(mail) and not by_subject:
+        return ()
     if (
-        submitted.startswith("auto-replied")
+        by_subject
+        or submitted.startswith("auto-replied")
         or any(name in headers for name in OWN_HEADERS)
         or "vacation" in (headers.raw("x-apple-action") or "").lower()
         or (headers.raw("precedence") or "").strip().lower() in {"auto_reply", "auto-reply"}
-        or (SUBJECT.match(subject) and (any(name in headers for name in HINTS) or ":" in subject))
+        or AWAY.match(mail.text)
     ):
         return (Report(kind=Kind.AUTO_REPLY, recipient=address.tolerant(sender)),)
     return ()

@@ -9,10 +9,11 @@ Fixtures: fixtures/dsn/
 """
 
 import re
+from itertools import takewhile
 
 from parsers import address
 from parsers.fields import Group, groups, without_comments
-from parsers.message import Mail
+from parsers.message import MESSAGE_TYPES, Mail
 from parsers.original import returned
 from parsers.report import Evidence, Kind, Report
 from parsers.said import about, best_reply, best_status, line_at, quoted, refusal
@@ -43,9 +44,13 @@ RECIPIENT_FIELDS = ("final-recipient", "original-recipient", "x-actual-recipient
 
 def parse(mail: Mail) -> tuple[Report, ...]:
     """One Report for each recipient, in body order; () where there is no delivery report."""
-    parts = [part for part in mail.leaves if part.type in STATUS_TYPES]
+    # What stands behind the returned message belongs to it (the two may share a boundary).
+    leaves = list(takewhile(lambda part: part.type not in MESSAGE_TYPES, mail.leaves))
+    parts = [part for part in leaves if part.type in STATUS_TYPES]
     if not parts:
-        parts = [part for part in mail.leaves if part.type in RELABELLED and BEGINNING.match(part.text)]
+        parts = [part for part in leaves if part.type in RELABELLED and BEGINNING.match(part.text)]
+    if not parts:
+        parts = [part for part in mail.leaves if part.type in STATUS_TYPES]
     return _reports(mail, [group for part in parts for group in groups(part.text)])
 
 
@@ -89,7 +94,7 @@ def _report(group: Group, fields: Group, mail: Mail, *, only: bool) -> Report:
         original = address.bare(address.xtext(original)) or original
     recipient = original or final or address.typed(group.get("x-actual-recipient"))
     stated = find_status(group.get("status", ""))
-    words = _without_type(group.get("diagnostic-code"))
+    words = _without_type(group.get("diagnostic-code")) or _comment(group.get("status", ""))
     code = best_reply(words)
     more = None
     if code is None or (is_generic(stated) and is_generic(find_status(words or ""))):
@@ -121,6 +126,11 @@ def _kind(action: str | None, status: str | None, mail: Mail, words: str | None)
     if kind is Kind.DELAY and ((words and FINAL_WORDS in words) or line_at(mail.text, ALWAYS_FINAL) >= 0):
         return Kind.BOUNCE
     return kind
+
+
+def _comment(status: str) -> str | None:
+    """The words in "Status: 5.1.10 (556 Domain example.com accepts no mail)", which Haraka writes."""
+    return status.partition("(")[2].removesuffix(")").strip() or None
 
 
 def _without_type(diagnostic: str | None) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from parsers import arf, autoreply, dsn, mdn
-from parsers.layouts import dma, exchange, exim, gmail, postfix, qmail
+from parsers.layouts import dma, exchange, exim, gmail, postfix, qmail, unlisted
 from parsers.message import Mail
 from parsers.report import Report
 
@@ -22,5 +22,6 @@ ORDER: tuple[tuple[str, Detector], ...] = (
     ("dma", dma.parse),
     ("dsn-pasted", dsn.parse_pasted),  # after the layouts: a bounce of a bounce returns the other one's fields
     ("dsn-nameless", dsn.parse_nameless),
+    ("unlisted", unlisted.parse),  # a guess, so nearly last
     ("autoreply", autoreply.parse),  # last: servers mark their bounces as replies too
 )

@@ -91,17 +91,27 @@ def _head(part: Part) -> Headers:
     return header_block(part.data, part.body, part.end)
 
 
+def before_original(text: str) -> str:
+    """The part of a notice's text in front of the header block that was pasted into it."""
+    start, _ = _find_block(text)
+    return text[:start]
+
+
 def _pasted(text: str) -> Headers | None:
-    """The first block in `text` that reads like a message's header."""
-    text, at = f"\n{text}", 0
-    while found := BLOCK.search(text, at):
-        end = text.find("\n\n", found.end())
-        end = len(text) if end < 0 else end
-        headers = Headers(text[found.start() + 1 : end])
+    return _find_block(text)[1]
+
+
+def _find_block(text: str) -> tuple[int, Headers | None]:
+    """Where the first block in `text` that reads like a message's header begins, and the block."""
+    lines, at = f"\n{text}", 0
+    while found := BLOCK.search(lines, at):
+        end = lines.find("\n\n", found.end())
+        end = len(lines) if end < 0 else end
+        headers = Headers(lines[found.start() + 1 : end])
         if sum(name in headers for name in TELLING) >= 3:
-            return headers
+            return found.start(), headers
         at = end
-    return None
+    return len(text), None
 
 
 def message_id(value: str | None) -> str | None:

@@ -53,7 +53,8 @@ def _recipients(text: str) -> list[tuple[str, str]]:
             found.append(opened)
             complete = False
         elif not name:
-            complete = bool(found and any(found[-1][1]))
+            # "For the following reason:" is followed by it
+            complete = bool(found and any(found[-1][1]) and not found[-1][1][-1].endswith(":"))
         elif found and not complete:
             found[-1][1].append(line)
     return [(name, " ".join(lines)) for name, lines in found]
