@@ -54,6 +54,10 @@ def parse(mail: Mail) -> tuple[Report, ...]:
     return _reports(mail, [group for part in parts for group in groups(part.text)])
 
 
+def _all_groups(mail: Mail) -> list[Group]:
+    return [group for part in mail.leaves if part.type in STATUS_TYPES for group in groups(part.text)]
+
+
 def parse_pasted(mail: Mail) -> tuple[Report, ...]:
     """The same where a mail server put the fields into a text, or the mail cannot be taken apart."""
     if mail.root.type != "multipart/report" and not is_mailer(mail):
@@ -73,7 +77,11 @@ def parse_nameless(mail: Mail) -> tuple[Report, ...]:
     sent_to = address.all_of(returned(mail).all("to"))
     if not failed and len(sent_to) == 1:
         failed = sent_to
-    return tuple(refusal(Kind.BOUNCE, recipient, mail.text) for recipient in failed or (None,))
+    host = next((_host(group["reporting-mta"]) for group in _all_groups(mail) if "reporting-mta" in group), None)
+    return tuple(
+        refusal(Kind.BOUNCE, recipient, about(mail.text, recipient) or mail.text, reporting_mta=host)
+        for recipient in failed or (None,)
+    )
 
 
 def _reports(mail: Mail, found: list[Group]) -> tuple[Report, ...]:

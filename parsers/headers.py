@@ -66,9 +66,10 @@ class Headers:
 
     def all(self, name: str) -> list[str]:
         """Every field `name` (lower case) that is not empty, unfolded and decoded."""
-        if name not in self._first:
-            return []
-        return [text for one, value in self.items() if one == name and (text := clean(value))]
+        many = self._names.count(name)
+        if many > 1:
+            return [text for one, value in self.items() if one == name and (text := clean(value))]
+        return [text] if many and (text := clean(self._first[name])) else []
 
     def items(self) -> Iterable[tuple[str, str]]:
         """Every field as (lower-case name, value as it stands)."""

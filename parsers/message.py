@@ -45,6 +45,7 @@ class Mail:
     def __init__(self, root: Part, problems: tuple[str, ...] = (), *, truncated: bool = False, depth: int = 0) -> None:
         self.root, self.problems, self.truncated, self._depth = root, problems, truncated, depth
         self.leaves = tuple(root.leaves())
+        self.returned: Headers | None = None  # kept by parsers.original once it has looked
 
     @property
     def headers(self) -> Headers:

@@ -71,6 +71,12 @@ def evidence(mail: Mail) -> Evidence:
 
 def returned(mail: Mail) -> Headers:
     """The returned message's header block; an empty one where none was returned."""
+    if mail.returned is None:
+        mail.returned = _find_returned(mail)
+    return mail.returned
+
+
+def _find_returned(mail: Mail) -> Headers:
     for part in mail.leaves:
         headers = None
         if part.type in MESSAGE_TYPES:
@@ -141,13 +147,11 @@ def date(value: str | None) -> datetime | None:
 
 
 def _related(headers: Headers) -> list[str]:
-    return [
-        one for name in RELATED if name in headers for value in headers.all(name) for one in MESSAGE_ID.findall(value)
-    ]
+    return [one for name in RELATED for value in headers.all(name) for one in MESSAGE_ID.findall(value)]
 
 
 def _addresses(headers: Headers, names: tuple[str, ...]) -> tuple[str, ...]:
-    values = [value for name in names if name in headers for value in headers.all(name)]
+    values = [value for name in names for value in headers.all(name)]
     return address.all_of(values)[:MAX_ADDRESSES] if values else ()
 
 

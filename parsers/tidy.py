@@ -1,4 +1,4 @@
-"""Text that is fit to be stored and shown: no control characters, no lone surrogates, bounded in length.
+"""Text that is fit to be stored and shown: on one line, no control characters, no lone surrogates, bounded in length.
 
 Nothing of a mail leaves the parsers but through `tidy`.
 """
@@ -11,9 +11,9 @@ MAX_WORD = 320
 MAX_LINE = 998
 """Characters of a subject or an id: the longest line of a header (RFC 5322 §2.1.1)."""
 
-BLANKS = re.compile(r"[\t\v\f\r\x85\u2028\u2029]")
-UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
-"""Control characters but "\\n", lone surrogates, and what turns the direction of all text that follows it."""
+BLANKS = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]")
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+"""Control characters, lone surrogates, and what turns the direction of all text that follows it."""
 
 
 def tidy(text: str | None, limit: int) -> str | None:

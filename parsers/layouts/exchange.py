@@ -20,8 +20,11 @@ OLD = ("did not reach the following recipient(s):", "The following recipient(s) 
 FAILED = "Delivery has failed to these "
 DELAYED = "Delivery is delayed to these "
 SERVER = re.compile(r"^Generating server: *(\S{1,255})", re.M)
-ON_DATE = re.compile(r"(\S{1,320}@\S{1,320}|[^:]{1,200}?) on (?:\w{3}, )?\d{1,2}[ ./]\S.{4,40}")
-REMOTE = re.compile(r"^(?:Remote Server(?: at (\S{1,255}))?|(\S{1,255})) (?:\([\d.:a-fA-F]{2,45}\) )?(?:returned|#)")
+ON_DATE = re.compile(r"([^\s@]{1,320}@[^\s@]{1,320}|[^:@]{1,200}?) on (?:\w{3}, )?\d{1,2}[ ./]\S.{4,40}")
+REMOTE = re.compile(
+    r"^(?:Remote Server(?: at (\S{1,255}))?|([\w-]{1,63}(?:\.[\w-]{1,63}){1,10})) (?:\([\d.:a-fA-F]{2,45}\) )?"
+    r"(?:returned|#)"
+)
 END = ("Original message headers", "----", "________", "Received:")
 
 

@@ -21,7 +21,7 @@ NEW = ("** Address not found **", "** Message not delivered **", "** Message blo
 DELAY = re.compile(r"Delivery to the following recipients? has been delayed|\*\* Delivery incomplete")
 REASON = re.compile(r"^(?:Technical details of [^\n]*:|The response(?: from the remote server)? was:)", re.M)
 RETURNED = "\n\n----- "
-IN_SENTENCE = re.compile(r"(?:delivered to|delivering your message to)\s+(\S{1,320}?@\S{1,320}?)[.,]?\s")
+IN_SENTENCE = re.compile(r"(?:delivered to|delivering your message to)\s+([^\s@]{1,320}@[^\s@]{1,320})\s")
 REMOTE = re.compile(r"\b(?:relay|by|server) (\S{1,255}) by (\S{1,255})\. \[")
 
 

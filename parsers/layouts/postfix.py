@@ -45,7 +45,7 @@ def parse(mail: Mail) -> tuple[Report, ...]:
 
 
 def _report(kind: Kind, recipient: str, original: str | None, lines: list[str], *, host: str) -> Report:
-    reason = " ".join(lines)
+    reason = " ".join(lines).strip()
     remote = REMOTE.match(reason)
     return refusal(
         kind, recipient, reason, original=original, remote_mta=remote[1] if remote else None, reporting_mta=host

@@ -37,7 +37,7 @@ def check(outcome: Outcome) -> None:
         for text in texts_of(report):
             assert text
             assert len(text) <= max(MAX_DIAGNOSTIC, MAX_LINE, MAX_WORD)
-            assert all(character == "\n" or unicodedata.category(character) not in {"Cc", "Cs"} for character in text)
+            assert all(unicodedata.category(character) not in {"Cc", "Cs"} for character in text)
         is_refusal = report.kind in {Kind.BOUNCE, Kind.DELAY}
         assert (report.cause is not None) == is_refusal
         assert (report.permanent is not None) == is_refusal
