@@ -1,9 +1,9 @@
 """bounced companies and users: whose mail it is.  They live in the database and are set or imported here."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -137,50 +137,41 @@ def show_user(
     lines(f"{key.replace('_', ' ') + ':':<16}{card[key] or '-'}" for key in USER_KEYS)
 
 
-@users.command("add")
-def add_user(
-    context: typer.Context,
-    code: str,
-    company: CompanyOption,
-    name: NameOption = None,
-    email: EmailOption = None,
-    mail_sender: SenderOption = None,
-    smtp_server: ServerOption = None,
-    smtp_tls: TlsOption = None,
-    smtp_username: UsernameOption = None,
-) -> None:
-    """Add a user; the company is made known if it was not."""
-    from bounced.store import people
+def _put_user(*, known: bool) -> Callable[..., None]:
+    """The command that adds a user, or changes one that is known."""
 
-    card = _card(code, name, email, mail_sender, smtp_server, smtp_tls, smtp_username)
-    with database(context) as store, store.writing() as connection:
-        company_id = people.ensure_company(connection, company)
-        if people.find_user(connection, company_id, code):
-            raise InputError(f"there is a user {plain(code)} already in company {plain(company)}")
-        people.put_users(connection, company_id, [card])
+    def put(
+        context: typer.Context,
+        code: str,
+        company: CompanyOption,
+        name: NameOption = None,
+        email: EmailOption = None,
+        mail_sender: SenderOption = None,
+        smtp_server: ServerOption = None,
+        smtp_tls: TlsOption = None,
+        smtp_username: UsernameOption = None,
+    ) -> None:
+        from bounced.store import people
+
+        values = (name, email, mail_sender, smtp_server, smtp_tls, smtp_username)
+        given: Iterator[tuple[str, str | None]] = zip(USER_KEYS[2:], values, strict=True)
+        card = {key: value for key, value in given if value is not None}  # "" stays, and takes the value off
+        if known and not card:
+            raise typer.BadParameter("nothing to set", param_hint="--name and the others")
+        with database(context) as store, store.writing() as connection:
+            company_id = _company_id(connection, company) if known else people.ensure_company(connection, company)
+            if (people.find_user(connection, company_id, code) is not None) != known:
+                what = "no user" if known else "a user already:"
+                raise InputError(f"there is {what} {plain(code)} in company {plain(company)}")
+            people.put_users(connection, company_id, [{"code": code} | card])
+
+    return put
 
 
-@users.command("set")
-def set_user(
-    context: typer.Context,
-    code: str,
-    company: CompanyOption,
-    name: NameOption = None,
-    email: EmailOption = None,
-    mail_sender: SenderOption = None,
-    smtp_server: ServerOption = None,
-    smtp_tls: TlsOption = None,
-    smtp_username: UsernameOption = None,
-) -> None:
-    """Change a user's card: what is given is set, an empty value takes it off."""
-    from bounced.store import people
-
-    card = _card(code, name, email, mail_sender, smtp_server, smtp_tls, smtp_username)
-    if len(card) == 1:
-        raise typer.BadParameter("nothing to set", param_hint="--name and the others")
-    with database(context) as store, store.writing() as connection:
-        user = _user(connection, code, company)
-        people.put_users(connection, user.company_id, [card])
+users.command("add", help="Add a user; the company is made known if it was not.")(_put_user(known=False))
+users.command("set", help="Change a user's card: what is given is set, an empty value takes it off.")(
+    _put_user(known=True)
+)
 
 
 @users.command("import")
@@ -200,12 +191,6 @@ def import_users(
         for company, cards in by_company.items():
             people.put_users(connection, people.ensure_company(connection, company), cards)
     typer.echo(f"{len(rows)} users")
-
-
-def _card(code: str, *values: str | None) -> dict[str, str | None]:
-    """What was given on the command line; "" stays, and takes the value off."""
-    given: Iterator[tuple[str, Any]] = zip(USER_KEYS[2:], values, strict=True)
-    return {"code": code} | {key: value for key, value in given if value is not None}
 
 
 def _company_id(connection: "Connection", name: str) -> int:
