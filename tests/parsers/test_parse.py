@@ -1,0 +1,71 @@
+"""The only door: what every outcome is, and what a detector's bug costs."""
+
+import pytest
+
+import parsers
+from parsers import parse
+from parsers.finish import MAX_REPORTS
+from parsers.message import Mail
+from parsers.report import MAX_DIAGNOSTIC, Kind, Report
+from parsers.tidy import MAX_WORD, tidy
+
+QMAIL = b"Hi. This is the qmail-send program at mx.example.org.\n\n<a@example.com>:\n550 5.1.1 no\n"
+
+
+def broken(mail: Mail) -> tuple[Report, ...]:
+    """A detector with a bug."""
+    raise KeyError(mail.text[:20])
+
+
+def test_nothing_recognised():
+    """One report of kind `other`, with the mail's own evidence."""
+    outcome = parse(b"Subject: hello\nMessage-ID: <1@x>\n\nhow are you?")
+    (report,) = outcome.reports
+    assert (report.kind, report.recipient, report.cause, outcome.detector) == (Kind.OTHER, None, None, None)
+    assert (report.evidence.subject, report.evidence.message_id) == ("hello", "1@x")
+
+
+def test_a_detectors_bug(monkeypatch: pytest.MonkeyPatch):
+    """It costs a line for the log; the next detector has the mail."""
+    monkeypatch.setattr(parsers, "ORDER", (("bad", broken), *parsers.ORDER))
+    outcome = parse(b"Subject: failure notice\n\n" + QMAIL)
+    assert outcome.detector == "qmail"
+    assert outcome.problems == ("bad: KeyError: 'Hi. This is the qmai'",)
+
+
+def test_any_other_bug(monkeypatch: pytest.MonkeyPatch):
+    """Even then the mail becomes an event."""
+    monkeypatch.setattr(parsers, "evidence", broken)
+    outcome = parse(b"Subject: x\n\n" + QMAIL)
+    assert [report.kind for report in outcome.reports] == [Kind.OTHER]
+    assert outcome.problems[0].startswith("parse: KeyError")
+
+
+def test_bounds_of_an_outcome():
+    """Reports and texts are bounded."""
+    raw = (
+        QMAIL
+        + b"550 "
+        + b"x" * 100_000
+        + b"".join(b"\n<a%d@example.com>:\n550 no\n" % i for i in range(2 * MAX_REPORTS))
+    )
+    outcome = parse(b"Subject: x\n\n" + raw)
+    assert len(outcome.reports) == MAX_REPORTS
+    assert len(outcome.reports[0].diagnostic or "") == MAX_DIAGNOSTIC
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b[31mb", "a[31mb"),
+        ("a\r\nBcc: b\tc", "a  Bcc: b c"),
+        ("a\ud800b\x85c\u2028d", "ab c d"),
+        ("\u202egpj.exe", "gpj.exe"),
+        (" \x00 ", None),
+        ("x" * 1000, "x" * MAX_WORD),
+        (None, None),
+    ],
+)
+def test_tidy(text: str | None, shown: str | None):
+    """Nothing that steers a terminal, a log or a reader passes."""
+    assert tidy(text, MAX_WORD) == shown
