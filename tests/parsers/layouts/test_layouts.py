@@ -9,11 +9,17 @@ QMAIL = (
     "Hi. This is the qmail-send program at mx.example.org.\n\n"
     "<a@example.com>:\n550 5.1.1 no\n\n--- Below\n\n<x@example.com>:\n"
 )
-EXIM = (
-    "This message was created automatically by mail delivery software.\n\n"
-    "A message that you sent could not be delivered. The\nfollowing address(es) failed:\n\n  a@example.com\n    (generated from b@example.com)\n"
-    "    host mx.example.com [192.0.2.1]: 550 5.1.1 no\n\n------ This is a copy of the message ------\n"
-)
+EXIM = """This message was created automatically by mail delivery software.
+
+A message that you sent could not be delivered. The
+following address(es) failed:
+
+  a@example.com
+    (generated from b@example.com)
+    host mx.example.com [192.0.2.1]: 550 5.1.1 no
+
+------ This is a copy of the message ------
+"""
 EXIM_DELAY = EXIM.replace(
     "could not be delivered. The\nfollowing address(es) failed:",
     "has not been delivered.\nThe address to which the message has not yet been delivered is:",
