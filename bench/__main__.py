@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("drain",)
+NAMES = ("parse", "drain")
 
 for name in sys.argv[1:] or NAMES:
     print(f"== {name}", flush=True)

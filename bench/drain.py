@@ -68,7 +68,9 @@ def drain(dovecot: Dovecot, folder: Path) -> tuple[float, float]:
     config.write_text(CONFIG.format(port=dovecot.tls_port, ca_file=dovecot.ca_file))
     command = [sys.executable, "-m", "bounced", "--config", str(config), "poll", "--once"]
     started = time.perf_counter()
-    process = subprocess.Popen(command, env=os.environ | {"PASSWORD": dovecot.password}, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env=os.environ | {"PASSWORD": dovecot.password}, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
