@@ -32,15 +32,32 @@ EXCHANGE_2003 = (
     "Your message\n\n  Subject: x\n\ndid not reach the following recipient(s):\n\n"
     "a@example.com on Mon, 23 Nov 2026 07:34:38 +0200\n    The recipient name is not recognized (#5.1.1)\n"
 )
-EXCHANGE_2010 = (
-    "Delivery has failed to these recipients or groups:\n\nJoe (a@example.com)\n\n"
-    "Diagnostic information for administrators:\n\nGenerating server: ex.example.org\n\na@example.com\n#550 5.1.1 RESOLVER.ADR.RecipNotFound; not found ##\n\n"
-    "Original message headers:\n\nReceived: from b@example.com\n"
-)
-GMAIL = (
-    "Delivery to the following recipient failed permanently:\n\n     a@example.com\n\n"
-    "Technical details of permanent failure:\nThe error was: 550 550 5.1.1 no (state 14).\n\n----- Original message -----\n\nFrom: x@example.com\n"
-)
+EXCHANGE_2010 = """Delivery has failed to these recipients or groups:
+
+Joe (a@example.com)
+
+Diagnostic information for administrators:
+
+Generating server: ex.example.org
+
+a@example.com
+#550 5.1.1 RESOLVER.ADR.RecipNotFound; not found ##
+
+Original message headers:
+
+Received: from b@example.com
+"""
+GMAIL = """Delivery to the following recipient failed permanently:
+
+     a@example.com
+
+Technical details of permanent failure:
+The error was: 550 550 5.1.1 no (state 14).
+
+----- Original message -----
+
+From: x@example.com
+"""
 DMA = (
     "This is the DragonFly Mail Agent v0.13 at mx.example.org.\n\n"
     "There was an error delivering your mail to <a@example.com>.\n\n"
