@@ -36,6 +36,7 @@ ALWAYS_FINAL = "This is the nullmailer delivery system."
 KIND_BY_CLASS = {"2": Kind.DELIVERED, "4": Kind.DELAY, "5": Kind.BOUNCE}
 RELABELLED = frozenset({"text/plain", "application/octet-stream"})
 """What a gateway calls a status part."""
+STATUS = re.compile(r"[^\w(]{0,9}([245]\.\d{1,3}\.\d{1,3})(?!\d|\.\d)", re.ASCII)
 PASTED = re.compile(r"\n(?:Reporting-MTA|(?:Final|Original)-Recipient):", re.I)
 BEGINNING = re.compile(r"\s{0,99}(?:Reporting-MTA|Original-Envelope-Id|(?:Final|Original)-Recipient):", re.I)
 MESSAGE_FIELDS = ("reporting-mta", "original-envelope-id")
@@ -101,7 +102,8 @@ def _report(group: Group, fields: Group, mail: Mail, *, only: bool) -> Report:
     if original and "+" in original:
         original = address.bare(address.xtext(original)) or original
     recipient = original or final or address.typed(group.get("x-actual-recipient"))
-    stated = find_status(group.get("status", ""))
+    found = STATUS.match(group.get("status", ""))
+    stated = found[1] if found else None
     words = _without_type(group.get("diagnostic-code")) or _comment(group.get("status", ""))
     code = best_reply(words)
     more = None

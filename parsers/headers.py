@@ -66,20 +66,25 @@ class Headers:
 
     def all(self, name: str) -> list[str]:
         """Every field `name` (lower case) that is not empty, unfolded and decoded."""
-        many = self._names.count(name)
-        if many > 1:
-            return [text for one, value in self.items() if one == name and (text := clean(value))]
-        return [text] if many and (text := clean(self._first[name])) else []
+        if name not in self._first:
+            return []
+        if self._names.count(name) == 1:
+            return [text] if (text := clean(self._first[name])) else []
+        return [text for one, value in self.items() if one == name and (text := clean(value))]
+
+    def all_of(self, names: tuple[str, ...]) -> list[str]:
+        """What `all` gives for each of `names`, in their order."""
+        return [text for name in names if name in self._first for text in self.all(name)]
 
     def items(self) -> Iterable[tuple[str, str]]:
         """Every field as (lower-case name, value as it stands)."""
         return zip(self._names, self._values, strict=False)
 
 
-def read_headers(data: bytes, start: int, end: int) -> Headers:
-    """The header block from octet `start` to octet `end` of `data`, with or without blank lines behind it."""
+def read_headers(block: bytes) -> Headers:
+    """The fields of a header block, with or without blank lines behind it."""
     # Octets that are no UTF-8 stay recognisable (as surrogates) until somebody asks for that field.
-    return Headers(data[start:end].rstrip(b"\n").decode("utf-8", "surrogateescape"))
+    return Headers(block.rstrip(b"\n").decode("utf-8", "surrogateescape"))
 
 
 def _salvaged(fields: list[tuple[str, str, str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:

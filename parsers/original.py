@@ -147,11 +147,11 @@ def date(value: str | None) -> datetime | None:
 
 
 def _related(headers: Headers) -> list[str]:
-    return [one for name in RELATED for value in headers.all(name) for one in MESSAGE_ID.findall(value)]
+    return [one for value in headers.all_of(RELATED) for one in MESSAGE_ID.findall(value)]
 
 
 def _addresses(headers: Headers, names: tuple[str, ...]) -> tuple[str, ...]:
-    values = [value for name in names for value in headers.all(name)]
+    values = headers.all_of(names)
     return address.all_of(values)[:MAX_ADDRESSES] if values else ()
 
 

@@ -7,20 +7,32 @@ import re
 from binascii import Error as BinasciiError
 from binascii import a2b_base64, a2b_qp
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from html import unescape
 
 from parsers.charset import decode
-from parsers.headers import content_type, read_headers
+from parsers.headers import Headers, content_type, read_headers
 
 MAX_TEXT = 1_048_576
 """Octets of one part that are decoded to text.  Notices have a few thousand; what follows is the returned message."""
+
+SHORT = 300
+"""Octets of a header block that may come again; a whole message's never does."""
 
 ENCODED = {"base64", "quoted-printable"}
 HIDDEN = re.compile(r"<(style|script|title)\b", re.I)
 LINE_TAG = re.compile(r"<(?:br|/?p|/?div|/?tr|/?table|/?li|/?h[1-6]|/?pre|hr)\b[^<>]*>", re.I)
 CELL_TAG = re.compile(r"</t[dh]\b[^<>]*>", re.I)
 TAG = re.compile(r"<(?:!--)?[a-zA-Z/!?][^<>]*>")
+
+
+def _long_head(block: bytes) -> tuple[Headers, str, dict[str, str], bool]:
+    headers = read_headers(block)
+    return headers, *content_type(headers.raw("content-type"))
+
+
+_head = lru_cache(maxsize=512)(_long_head)
+"""The header blocks of parts are short and always the same ones: "Content-Type: message/delivery-status"."""
 
 
 class Part:
@@ -34,8 +46,8 @@ class Part:
     def __init__(self, data: bytes, start: int, body: int, end: int) -> None:
         """Octets `start` to `end` of `data`; the header block with its blank line reaches to `body`."""
         self.data, self.start, self.body, self._end = data, start, body, max(body, end)
-        self.headers = read_headers(data, start, body)
-        self.type, self.params, self.is_plain_type = content_type(self.headers.raw("content-type"))
+        head = data[start:body]
+        self.headers, self.type, self.params, self.is_plain_type = (_head if len(head) < SHORT else _long_head)(head)
         self.parts: tuple[Part, ...] = ()
 
     @property

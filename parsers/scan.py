@@ -71,7 +71,7 @@ def header_block(data: bytes, start: int, end: int | None = None) -> Headers:
         start += 1
     window = min(end, start + MAX_HEADER_BYTES)
     blank = data.find(b"\n\n", start, window)
-    return read_headers(data, start, blank if blank >= 0 else window)
+    return read_headers(data[start : blank if blank >= 0 else window])
 
 
 class _Scanner:
