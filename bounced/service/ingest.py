@@ -140,7 +140,7 @@ def _store(connection: Connection, place: Place, parsed: list[Parsed], now: date
     fresh = [message for message in parsed if message.uid not in adopted]
     events = intake.put(
         connection,
-        [(message, _action(place, truncated=message.truncated)) for message in fresh],
+        [(message, _action(place, truncated=message.truncated) if message.packed else None) for message in fresh],
         Correlator(connection, company=place.box.company, event_domain=place.event_domain),
         intake.Box(id=place.mailbox_id, name=place.box.name, uidvalidity=place.uidvalidity),
         now,
