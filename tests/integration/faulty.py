@@ -16,7 +16,7 @@ import parsers
 from bounced import log
 from bounced.cli import main
 from bounced.inbox import imap
-from bounced.service import daemon
+from bounced.service import daemon, lease
 from bounced.store import engine
 from parsers import order
 from parsers.message import Mail
@@ -41,6 +41,11 @@ def short_grace() -> None:
 def small_batches() -> None:
     """Batches of 20 messages."""
     imap.BATCH_MESSAGES = 20
+
+
+def short_leases() -> None:
+    """A daemon that is not heard of for a second loses its mailboxes."""
+    lease.LENGTH = timedelta(seconds=1)
 
 
 def soon_stuck() -> None:
@@ -102,6 +107,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     "impatient": impatient,
     "short-grace": short_grace,
     "small-batches": small_batches,
+    "short-leases": short_leases,
     "soon-stuck": soon_stuck,
     "purges-often": purges_often,
     "logs-everything": logs_everything,

@@ -128,12 +128,12 @@ def box(dovecot: Dovecot, name: str, **changes: object) -> dict[str, object]:
 @contextmanager
 def unreadable(dovecot: Dovecot, user: str, number: int) -> Iterator[None]:
     """Meanwhile the server cannot read message `number` of a user's INBOX, though it lists it."""
-    folder = dovecot.folder / "home" / user / "Maildir"
-    files = [path for name in ("cur", "new") for path in (folder / name).iterdir()]
-    (file,) = [path for path in files if b"Subject: number %d\r\n" % number in path.read_bytes()]
+    maildir = dovecot.folder / "home" / user / "Maildir"
+    (file,) = [path for path in maildir.glob("[cn]*/*") if b"Subject: number %d\r\n" % number in path.read_bytes()]
     mode = file.stat().st_mode
     file.chmod(0)
     yield
+    (file,) = maildir.glob(f"[cn]*/{file.name.partition(':')[0]}*")  # in another folder, with other flags
     file.chmod(mode)
 
 

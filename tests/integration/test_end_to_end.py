@@ -134,7 +134,7 @@ def test_a_users_own_mailbox(start_dovecot, new_service, after):
     bounces = [number for number in range(1, 50, 2) if number % 10 != 7]
     kept = [*range(0, 50, 2), 100, 101]
     service = new_service(box(dovecot, "mari", user="MARI", after=after))
-    service.start(faults="small-batches")
+    service.start(faults="impatient,small-batches")
     service.wait_until(lambda: len(service.stored_uids("mari")) == len(bounces), "the bounces")
     service.wait_until_quiet()
 

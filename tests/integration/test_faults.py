@@ -3,6 +3,7 @@
 import imaplib
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import time
@@ -300,6 +301,37 @@ def test_two_daemons_share_one_postgresql(database_url, start_dovecot, new_servi
         assert first.events(name) == events_of(range(600))
 
 
+def test_a_daemon_that_was_frozen(database_url, start_dovecot, new_service, start_proxy):
+    """Frozen for longer than its lease, it has lost the mailbox to the other daemon, and doubles nothing afterwards."""
+    dovecot = start_dovecot()
+    dovecot.deliver("acme", folder="Done")
+    deliver(dovecot, "acme", 0, 300)
+    proxy = start_proxy(dovecot.tls_port)
+    frozen = new_service(box(dovecot, "acme", port=proxy.port, after="move:Done"), database=database_url)
+    other = new_service(box(dovecot, "acme", after="move:Done"), database=database_url)
+    assert frozen.command("migrate").returncode == 0
+    frozen.start(faults="small-batches,short-leases")
+    frozen.wait_for_events(1)
+    proxy.stall()  # so that it is in no transaction
+    count = -1
+    while count != (count := frozen.count()):
+        time.sleep(0.3)
+    frozen.send(signal.SIGSTOP)
+    assert 0 < len(frozen.stored_uids("acme")) < 300
+    other.start(faults="small-batches,short-leases")
+    complete(other, 300, "acme")
+    deliver(dovecot, "acme", 300, 310)
+    proxy.resume()
+    frozen.send(signal.SIGCONT)
+    complete(other, 310, "acme")
+    frozen.wait_for_line("polled elsewhere", mailbox="acme")
+    assert frozen.end() == 0
+    assert other.end() == 0
+    assert other.events("acme") == events_of(range(310))
+    assert dovecot.messages("acme") == []
+    assert sorted(number_of(message.raw) for message in dovecot.messages("acme", "Done")) == list(range(310))
+
+
 # One of many
 
 
@@ -323,6 +355,7 @@ def test_sick_mailboxes_do_not_delay_the_others(dovecot, mailbox, new_service, s
         service.wait_for_events(len(events_of(range(number + 1))))
         latencies.append(time.monotonic() - delivered)
     assert sorted(latencies)[3] < 2.5, latencies
+    assert max(latencies) < 10, latencies  # a connection that hangs is given up after 15 s
     assert service.log_text().count("connection refused") >= 2
     rows = service.mailboxes()
     assert rows["refusing"].failures >= 2
@@ -332,12 +365,14 @@ def test_sick_mailboxes_do_not_delay_the_others(dovecot, mailbox, new_service, s
     hanging.resume()
 
 
-def test_a_message_that_nobody_can_fetch(start_dovecot, new_service):
-    """One among 1,000 that the server cannot read costs nothing but its own row, which says so; the rest is taken."""
+@pytest.mark.parametrize("after", ["seen", "move:Done"])
+def test_a_message_that_nobody_can_fetch(start_dovecot, new_service, after):
+    """One among 1,000 that the server cannot read costs nothing but its own row, which says so; it stays as it is."""
     dovecot = start_dovecot()
     deliver(dovecot, "acme", 0, 1_000)
     assert len(dovecot.messages("acme")) == 1_000
-    service = new_service(box(dovecot, "acme"))
+    dovecot.deliver("acme", folder="Done")
+    service = new_service(box(dovecot, "acme", after=after))
     with unreadable(dovecot, "acme", 500):
         service.start(faults="impatient")
         service.wait_until(lambda: len(service.stored_uids("acme")) == 1_000, "1,000 messages")
@@ -350,6 +385,8 @@ def test_a_message_that_nobody_can_fetch(start_dovecot, new_service):
     refused = service.command("events", "show", event["id"], "--raw")
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
+    left = {number_of(message.raw): message.flags for message in dovecot.messages("acme")}
+    assert left == {number: {"\\Seen"} for number in range(1_000) if after == "seen"} | {500: frozenset()}
 
 
 def test_a_message_that_can_be_fetched_again(start_dovecot, new_service):
@@ -359,7 +396,7 @@ def test_a_message_that_can_be_fetched_again(start_dovecot, new_service):
     service = new_service(box(dovecot, "acme"))
     assert len(dovecot.messages("acme")) == 10  # files are where they stay
     with unreadable(dovecot, "acme", 5):
-        service.start()
+        service.start(faults="impatient")
         service.wait_until(service.open, "a message that stays open")
     complete(service, 10, "acme")
     with unreadable(dovecot, "acme", 6):

@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -25,16 +26,16 @@ KILLS = int(os.environ.get("KILLS", "200"))
 
 
 class Senders:
-    """Delivers mail into all mailboxes, in bursts, from a thread of its own."""
+    """Deliver mail into all mailboxes, in bursts, from a thread of their own."""
 
-    def __init__(self, dovecot: Dovecot, dice: random.Random) -> None:
-        self.delivered: dict[str, int] = dict.fromkeys(AFTER, 0)
+    def __init__(self, dovecot: Dovecot, names: Iterable[str], dice: random.Random) -> None:
+        self.delivered = dict.fromkeys(names, 0)
         self._dovecot, self._dice = dovecot, dice
 
-    def burst(self, name: str, most: int = 6) -> None:
+    def burst(self, name: str) -> None:
         """A few messages more for one mailbox, numbered on."""
         first = self.delivered[name]
-        count = self._dice.randint(1, most)
+        count = self._dice.randint(1, 6)
         self._dovecot.deliver(name, *(bounce(number) for number in range(first, first + count)))
         self.delivered[name] += count
 
@@ -44,8 +45,8 @@ class Senders:
         stop = threading.Event()
 
         def work() -> None:
-            for name in itertools.cycle(AFTER):
-                if stop.wait(self._dice.uniform(0.01, 0.1)):
+            for name in itertools.cycle(self.delivered):
+                if stop.wait(self._dice.uniform(0, 0.4 / len(self.delivered))):
                     return
                 self.burst(name)
 
@@ -58,43 +59,64 @@ class Senders:
             thread.join()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("backend", "kills"), [("sqlite", KILLS), ("postgresql", KILLS // 10)])
-def test_killed_at_random_moments(start_dovecot, tmp_path, request, backend, kills):
-    """Whenever it is killed under load, in the end every message has exactly its events, and no mail is gone before."""
-    seed = int(os.environ.get("KILL_SEED", random.randrange(10**9)))
-    tell(f"KILL_SEED={seed}")
+def kill_again_and_again(
+    service: Service, dovecot: Dovecot, names: Iterable[str], kills: int, seed: str
+) -> Counter[str]:
+    """Start the daemon and kill it, so often; counts how often it was at work, and between commit and action."""
     dice = random.Random(seed)
-    dovecot = start_dovecot()
-    senders = Senders(dovecot, dice)
-    service = Service(tmp_path, database=request.getfixturevalue("database_url") if backend == "postgresql" else None)
-    service.configure(*(box(dovecot, name, after=after) for name, after in AFTER.items()))
-    assert service.command("migrate").returncode == 0
-    dovecot.deliver("moved", folder="Done")
+    met: Counter[str] = Counter()
     reach = 0.5  # seconds within which it is killed; they follow how fast this machine is just now
-    at_work = half_done = 0
-    try:
-        with senders.at_work():
-            for kill in range(kills):
-                before = service.count()
-                service.start(ready=dice.random() < 0.9)  # now and then it does not live to see a poll
-                time.sleep(dice.uniform(0, reach))
-                service.kill()
-                has_worked = service.count() > before
-                reach = max(0.3, reach * 0.9) if has_worked else min(5.0, reach * 1.2)
-                at_work += has_worked
-                half_done += service.pending() > 0
-                nothing_vanished(service, dovecot, f"kill {kill}")
-        service.start()
-        service.wait_until_quiet(seconds=120)
-        assert service.end() == 0
-    finally:
+    for kill in range(kills):
+        before = service.count()
+        service.start(ready=dice.random() < 0.9)  # now and then it does not live to see a poll
+        time.sleep(dice.uniform(0, reach))
         service.kill()
-    tell(f"{kills} kills, {at_work} of them at work, {half_done} between commit and action")
-    tell(f"delivered: {senders.delivered}, events: {service.count()}")
-    assert at_work >= kills // 5, "it was hardly ever killed at work"
-    for name in AFTER:
-        all_is_well(service, dovecot, name, senders.delivered[name])
+        met["kills"] += 1
+        if service.count() > before:
+            met["at work"] += 1
+            reach = max(0.3, reach * 0.9)
+        else:
+            reach = min(5.0, reach * 1.2)
+        met["half done"] += service.pending() > 0
+        nothing_vanished(service, dovecot, names, f"kill {kill}")
+    return met
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("backend", "kills"), [("sqlite", KILLS), ("postgresql", KILLS // 5)])
+def test_killed_at_random_moments(start_dovecot, new_service, request, backend, kills):
+    """Whenever it is killed under load, in the end every message has exactly its events, and no mail is gone before.
+
+    Two daemons are killed at the same time: on SQLite each has its own mailboxes, on PostgreSQL they share them.
+    """
+    seed = os.environ.get("KILL_SEED") or str(random.randrange(10**9))
+    tell(f"KILL_SEED={seed}")
+    dovecot = start_dovecot()
+    polled = [{f"{name}-{group}": after for name, after in AFTER.items()} for group in ("a", "b")]
+    database = None
+    if backend == "postgresql":
+        polled[1], database = polled[0], request.getfixturevalue("database_url")
+    services = []
+    for boxes in polled:
+        service = new_service(*(box(dovecot, name, after=after) for name, after in boxes.items()), database=database)
+        assert service.command("migrate").returncode == 0
+        dovecot.deliver(next(name for name, after in boxes.items() if after == "move:Done"), folder="Done")
+        services.append(service)
+    senders = Senders(dovecot, polled[0] | polled[1], random.Random(seed))
+    with senders.at_work(), ThreadPoolExecutor(2) as pool:
+        dovecots, half, seeds = [dovecot] * 2, [kills // 2] * 2, [f"{seed}a", f"{seed}b"]
+        met = sum(pool.map(kill_again_and_again, services, dovecots, polled, half, seeds), Counter())
+    for service in services:
+        service.start()
+    for service in services:
+        service.wait_until_quiet(seconds=120)
+    for service in services:
+        assert service.end() == 0
+    tell(f"{dict(met)}; delivered: {senders.delivered}")
+    assert met["at work"] >= kills // 5, "it was hardly ever killed at work"
+    for service, boxes in zip(services, polled, strict=True):
+        for name, after in boxes.items():
+            all_is_well(service, dovecot, name, after, senders.delivered[name])
 
 
 @pytest.mark.slow
@@ -126,7 +148,7 @@ def test_killed_between_commit_and_action(start_dovecot, tmp_path, moment: Momen
             ((wanted, stored),) = touched
             assert wanted
             assert wanted <= stored, "the mailbox was touched before the commit"
-            nothing_vanished(service, dovecot, f"{name}: {command!r}")
+            nothing_vanished(service, dovecot, AFTER, f"{name}: {command!r}")
         service.start()
         service.wait_until_quiet()
         assert service.end() == 0
@@ -134,8 +156,8 @@ def test_killed_between_commit_and_action(start_dovecot, tmp_path, moment: Momen
         service.kill()
         for trap in traps.values():
             trap.close()
-    for name in AFTER:
-        all_is_well(service, dovecot, name, delivered)
+    for name, after in AFTER.items():
+        all_is_well(service, dovecot, name, after, delivered)
 
 
 def tell(line: str) -> None:
@@ -143,16 +165,16 @@ def tell(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
-def nothing_vanished(service: Service, dovecot: Dovecot, when: str) -> None:
-    """What is not in the folder any more is stored."""
-    for name in ("moved", "deleted"):
+def nothing_vanished(service: Service, dovecot: Dovecot, names: Iterable[str], when: str) -> None:
+    """What is not in a folder any more is stored."""
+    for name in names:
         there = uids(dovecot, name)  # first: the server may still be at the last command
         stored = service.stored_uids(name)
         lost = set(range(1, max(there, default=0) + 1)) - there - stored
         assert not lost, f"{when}: {name}: gone, but not stored: {sorted(lost)}"
 
 
-def all_is_well(service: Service, dovecot: Dovecot, name: str, delivered: int) -> None:
+def all_is_well(service: Service, dovecot: Dovecot, name: str, after: str, delivered: int) -> None:
     """Every message has exactly its events, and `after` is true of the mailbox."""
     raws = service.raws(name)
     numbers = {uid: number_of(raw) for uid, raw in raws.items() if raw}
@@ -164,13 +186,13 @@ def all_is_well(service: Service, dovecot: Dovecot, name: str, delivered: int) -
     assert service.pending() == 0
 
     left = dovecot.messages(name)
-    if name in ("moved", "deleted"):
+    if after in ("move:Done", "delete"):
         assert left == []
     else:
         assert {message.uid: message.raw for message in left} == raws
-        flags = {"\\Seen"} if name == "seen" else set()
+        flags = {"\\Seen"} if after == "seen" else set()
         assert all(message.flags == flags for message in left)
-    if name == "moved":
+    if after == "move:Done":
         assert sorted(number_of(message.raw) for message in dovecot.messages(name, "Done")) == list(range(delivered))
 
 
