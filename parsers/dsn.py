@@ -9,6 +9,8 @@ Fixtures: fixtures/dsn/
 """
 
 import re
+from collections.abc import Callable
+from functools import cache
 from itertools import takewhile
 
 from parsers import address
@@ -21,6 +23,10 @@ from parsers.sender import is_failure, is_mailer
 from parsers.status import find_status, is_generic
 
 STATUS_TYPES = frozenset({"message/delivery-status", "message/global-delivery-status", "message/x-delivery-status"})
+MAX_NOTICE = 65_536
+"""Characters of the part for people that are searched for each recipient; a hundred recipients take a tenth of it."""
+MAX_NAMELESS = 100
+"""Recipients taken from the text of a report that names none itself."""
 KIND_BY_ACTION = (
     ("fail", Kind.BOUNCE),
     ("delay", Kind.DELAY),
@@ -73,14 +79,15 @@ def parse_nameless(mail: Mail) -> tuple[Report, ...]:
     """A delivery report that names nobody (Postfix without its log, Haraka): whom the returned mail was for."""
     if not any(part.type in STATUS_TYPES for part in mail.leaves) or not (is_mailer(mail) or is_failure(mail)):
         return ()
-    alone = [found for line in mail.text.split("\n") if "@" in line and (found := address.bare(line))]
-    failed = alone or address.all_of(mail.headers.all("x-failed-recipients"))
+    text = mail.text[:MAX_NOTICE]
+    alone = dict.fromkeys(found for line in text.split("\n") if "@" in line and (found := address.bare(line)))
+    failed = tuple(alone)[:MAX_NAMELESS] or address.all_of(mail.headers.all("x-failed-recipients"))[:MAX_NAMELESS]
     sent_to = address.all_of(returned(mail).all("to"))
     if not failed and len(sent_to) == 1:
         failed = sent_to
     host = next((_host(group["reporting-mta"]) for group in _all_groups(mail) if "reporting-mta" in group), None)
     return tuple(
-        refusal(Kind.BOUNCE, recipient, about(mail.text, recipient) or mail.text, reporting_mta=host)
+        refusal(Kind.BOUNCE, recipient, about(text, recipient) or text, reporting_mta=host)
         for recipient in failed or (None,)
     )
 
@@ -89,14 +96,20 @@ def _reports(mail: Mail, found: list[Group]) -> tuple[Report, ...]:
     about_recipients = [group for group in found if _names_recipient(group)]
     about_message = next((group for group in found if any(name in group for name in MESSAGE_FIELDS)), {})
     only = len(about_recipients) == 1
-    return tuple(_report(group, about_message, mail, only=only) for group in about_recipients)
+
+    @cache
+    def notice() -> str:
+        """The part for people, which most reports can do without."""
+        return PASTED.split(mail.text[:MAX_NOTICE], maxsplit=1)[0]
+
+    return tuple(_report(group, about_message, notice, only=only) for group in about_recipients)
 
 
 def _names_recipient(group: Group) -> bool:
     return any(name in group for name in RECIPIENT_FIELDS) or ("action" in group and "status" in group)
 
 
-def _report(group: Group, fields: Group, mail: Mail, *, only: bool) -> Report:
+def _report(group: Group, fields: Group, notice: Callable[[], str], *, only: bool) -> Report:
     final = address.typed(group.get("final-recipient"))
     original = address.typed(group.get("original-recipient"))
     if original and "+" in original:
@@ -108,14 +121,17 @@ def _report(group: Group, fields: Group, mail: Mail, *, only: bool) -> Report:
     code = best_reply(words)
     more = None
     if code is None or (is_generic(stated) and is_generic(find_status(words or ""))):
-        text = PASTED.split(mail.text, maxsplit=1)[0]
-        more = about(text, final) or about(text, recipient) or (quoted(text) if only else None)
+        more = about(notice(), final)
+        if more is None and recipient != final:
+            more = about(notice(), recipient)
+        if more is None and only:
+            more = quoted(notice())
         code = code or best_reply(more)
     status = best_status(stated, words, more)
     action = without_comments(group.get("action", "")).strip().split(" ")[0].strip(";,.").lower() or None
     envelope_id = fields.get("original-envelope-id")
     return Report(
-        kind=_kind(action, status, mail, words or more),
+        kind=_kind(action, status, notice, words or more),
         recipient=recipient,
         original_recipient=original,
         final_recipient=final,
@@ -129,11 +145,11 @@ def _report(group: Group, fields: Group, mail: Mail, *, only: bool) -> Report:
     )
 
 
-def _kind(action: str | None, status: str | None, mail: Mail, words: str | None) -> Kind:
+def _kind(action: str | None, status: str | None, notice: Callable[[], str], words: str | None) -> Kind:
     kind = next((kind for beginning, kind in KIND_BY_ACTION if action and action.startswith(beginning)), None)
     if kind is None:
         kind = KIND_BY_CLASS[status[0]] if status else Kind.BOUNCE
-    if kind is Kind.DELAY and ((words and FINAL_WORDS in words) or line_at(mail.text, ALWAYS_FINAL) >= 0):
+    if kind is Kind.DELAY and ((words and FINAL_WORDS in words) or line_at(notice(), ALWAYS_FINAL) >= 0):
         return Kind.BOUNCE
     return kind
 

@@ -23,6 +23,9 @@ MAX_IDS = 50
 MAX_ADDRESSES = 100
 """Addresses taken from one field."""
 
+MAX_BLOCKS = 200
+"""Blocks of a text that are tried as the returned message's header."""
+
 TELLING = ("received", "from", "to", "subject", "date", "message-id")
 """A block that has three of these is a message's header block."""
 BLOCK = re.compile(
@@ -110,7 +113,10 @@ def _pasted(text: str) -> Headers | None:
 def _find_block(text: str) -> tuple[int, Headers | None]:
     """Where the first block in `text` that reads like a message's header begins, and the block."""
     lines, at = f"\n{text}", 0
-    while found := BLOCK.search(lines, at):
+    for _ in range(MAX_BLOCKS):
+        found = BLOCK.search(lines, at)
+        if found is None:
+            break
         end = lines.find("\n\n", found.end())
         end = len(lines) if end < 0 else end
         headers = Headers(lines[found.start() + 1 : end])

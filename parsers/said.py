@@ -133,7 +133,7 @@ def refusal(
     """
     final = address.bare(recipient)
     before = address.bare(original)
-    words = unfold(reason)
+    words = unfold(reason[: 2 * MAX_DIAGNOSTIC])
     return Report(
         kind=kind,
         recipient=before or final,

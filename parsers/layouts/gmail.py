@@ -16,6 +16,8 @@ from parsers.report import Kind, Report
 from parsers.said import line_at, refusal, unfold
 from parsers.sender import is_mailer
 
+MAX_RECIPIENTS = 100
+"""Recipients under one reason; Gmail sends a notice for each."""
 OLD = "Delivery to the following recipient"
 NEW = ("** Address not found **", "** Message not delivered **", "** Message blocked **", "** Delivery incomplete **")
 DELAY = re.compile(r"Delivery to the following recipients? has been delayed|\*\* Delivery incomplete")
@@ -46,4 +48,4 @@ def _recipients(head: str) -> list[str]:
     found = [recipient for line in lines if (recipient := address.bare(line))]
     if not found and (named := IN_SENTENCE.search(head)):
         found = [recipient for recipient in [address.bare(named[1])] if recipient]
-    return found
+    return found[:MAX_RECIPIENTS]

@@ -1,5 +1,7 @@
 """The only door: what every outcome is, and what a detector's bug costs."""
 
+import time
+
 import pytest
 
 import parsers
@@ -69,3 +71,34 @@ def test_bounds_of_an_outcome():
 def test_tidy(text: str | None, shown: str | None):
     """Nothing that steers a terminal, a log or a reader passes."""
     assert tidy(text, MAX_WORD) == shown
+
+
+def report_of_many(count: int) -> bytes:
+    """A report without codes, so that the text has to be searched for each recipient."""
+    named = b"".join(b"a%d@example.com\n550 no\n\n" % i for i in range(count))
+    groups = b"".join(
+        b"Final-Recipient: rfc822; a%d@example.com\nAction: failed\nStatus: 5.0.0\n\n" % i for i in range(count)
+    )
+    return (
+        b"From: MAILER-DAEMON@example.org\nContent-Type: multipart/report; boundary=b\n\n--b\n\n"
+        + named
+        + b"\n--b\nContent-Type: message/delivery-status\n\n"
+        + groups
+    )
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        report_of_many(20_000),
+        b"From: MAILER-DAEMON@example.org\n\n" + b"From: a\n\n" * 1_000_000,
+        b"From: MAILER-DAEMON@example.org\nContent-Type: text/html\n\n" + b"<style" * 1_000_000,
+        b"From: MAILER-DAEMON@example.org\n\nThis is the mail system at host x.\n" + b"<a@b>: 550\n" * 400_000,
+        b"To: " + b'"\\' * 100_000 + b"\n\nx",
+    ],
+)
+def test_time(raw: bytes):
+    """What is slow for others takes less than two seconds."""
+    started = time.process_time()
+    parse(raw)
+    assert time.process_time() - started < 2
