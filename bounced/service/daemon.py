@@ -4,7 +4,6 @@ SIGTERM, SIGINT  finish the batches in hand, then end
 SIGHUP           read the configuration again; a wrong one is logged and the old one stays
 """
 
-import logging
 import queue
 import random
 import signal
@@ -55,7 +54,6 @@ class Daemon:
         self._poller = Poller(self._store, self._stop)
         self._failures: dict[str, int] = {}  # polls that failed since the last good one, by mailbox
         self._jobs: dict[str, tuple[Mailbox, Poll]] = {}  # what each job was scheduled for
-        logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a poll that outlasts its interval is no news
         self._pool = ThreadPoolExecutor(POLLS_AT_A_TIME)
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
