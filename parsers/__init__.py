@@ -3,7 +3,7 @@
 `parse` is the only door.  Nothing here knows a database, a network, a clock or the service above.
 """
 
-from parsers.finish import finish
+from parsers.finish import MAX_REPORTS, finish
 from parsers.message import Mail, read
 from parsers.order import ORDER
 from parsers.original import evidence
@@ -34,11 +34,17 @@ def _parse(raw: bytes) -> Outcome:
     mail = read(raw)
     problems = list(mail.problems)
     detector, reports = _detect(mail, problems)
+    cut = [f"only the first {MAX_REPORTS} reports were read"] if len(reports) > MAX_REPORTS else []
+    cut += [
+        f"only the first {part.text_limit} bytes of a delivery report were read"
+        for part in mail.leaves
+        if part.type.endswith("delivery-status") and len(part.payload) > part.text_limit
+    ]
     return Outcome(
         reports=finish(reports, evidence(mail)),
         detector=detector,
-        problems=tuple(problems),
-        truncated=mail.truncated,
+        problems=(*problems, *cut),
+        truncated=mail.truncated or bool(cut),
     )
 
 

@@ -7,8 +7,8 @@ import re
 
 from parsers.headers import clean
 
-MAX_GROUPS = 2_000
-"""Groups read of one report: one for each recipient."""
+MAX_GROUPS = 10_100
+"""Groups read of one report: one for each recipient, and a few more than parsers.finish takes, so that it notices."""
 
 FIELD = re.compile(r"([A-Za-z][A-Za-z0-9-]{1,60})[ \t]*:[ \t]*(.*)")
 REPEATED = frozenset({"final-recipient", "original-recipient", "action", "status"})

@@ -6,8 +6,8 @@ from parsers.causes.classify import classify
 from parsers.report import MAX_DIAGNOSTIC, Evidence, Kind, Report
 from parsers.tidy import MAX_LINE, MAX_WORD, tidy
 
-MAX_REPORTS = 1_000
-"""Reports taken from one mail: a message may go to that many recipients at once, and each may bounce."""
+MAX_REPORTS = 10_000
+"""Reports taken from one mail: a hundred times the recipients that every server takes (RFC 5321 §4.5.3.1.8)."""
 
 
 def finish(reports: tuple[Report, ...], evidence: Evidence) -> tuple[Report, ...]:

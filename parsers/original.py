@@ -96,7 +96,7 @@ def _find_returned(mail: Mail) -> Headers:
 
 def _head(part: Part) -> Headers:
     if part.is_encoded:
-        return header_block(part.content().replace(b"\r\n", b"\n"), 0)
+        return header_block(part.content(part.text_limit).replace(b"\r\n", b"\n"), 0)
     return header_block(part.data, part.body, part.end)
 
 

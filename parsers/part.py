@@ -16,6 +16,9 @@ from parsers.headers import Headers, content_type, read_headers
 MAX_TEXT = 1_048_576
 """Octets of one part that are decoded to text.  Notices have a few thousand; what follows is the returned message."""
 
+MAX_REPORT = 8 * MAX_TEXT
+"""The same of a delivery report: 800 octets for each of 10,000 recipients."""
+
 SHORT = 300
 """Octets of a header block that may come again; a whole message's never does."""
 
@@ -85,7 +88,7 @@ class Part:
         """The octets as they came, still encoded."""
         return self.data[self.body : self._end]
 
-    def content(self, limit: int = MAX_TEXT) -> bytes:
+    def content(self, limit: int) -> bytes:
         """The first `limit` octets with the transfer encoding undone; damaged encodings as far as they can be read."""
         encoding = self.encoding
         if encoding not in ENCODED:
@@ -99,10 +102,15 @@ class Part:
         except BinasciiError:
             return encoded[:limit]
 
+    @property
+    def text_limit(self) -> int:
+        """How many octets of it are decoded to text."""
+        return MAX_REPORT if self.type.endswith("delivery-status") else MAX_TEXT
+
     @cached_property
     def text(self) -> str:
-        """The content as text, at most MAX_TEXT octets of it; HTML without its tags.  Lines end in LF."""
-        text = decode(self.content(), self.params.get("charset"))
+        """The content as text, at most `text_limit` octets of it; HTML without its tags.  Lines end in LF."""
+        text = decode(self.content(self.text_limit), self.params.get("charset"))
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         return strip_html(text) if self.type == "text/html" else text

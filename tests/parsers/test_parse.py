@@ -53,7 +53,20 @@ def test_bounds_of_an_outcome():
     )
     outcome = parse(b"Subject: x\n\n" + raw)
     assert len(outcome.reports) == MAX_REPORTS
+    assert outcome.truncated
+    assert outcome.problems == (f"only the first {MAX_REPORTS} reports were read",)
     assert len(outcome.reports[0].diagnostic or "") == MAX_DIAGNOSTIC
+
+
+def test_delivery_report_about_too_many():
+    """A report about more recipients than are taken says so."""
+    group = b"Final-Recipient: rfc822; a%d@example.com\nAction: failed\nStatus: 5.1.1\n\n"
+    raw = b"Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx.example.com\n\n" + b"".join(
+        group % number for number in range(MAX_REPORTS + 1)
+    )
+    outcome = parse(raw)
+    assert len(outcome.reports) == MAX_REPORTS
+    assert outcome.truncated
 
 
 @pytest.mark.parametrize(
