@@ -5,6 +5,7 @@ Sources: RFC 2046 §4.1.2 (charset), RFC 6532 (UTF-8 in mail).
 
 from encodings import normalize_encoding
 from encodings.aliases import aliases
+from functools import lru_cache
 
 CODECS = {
     **aliases,
@@ -58,6 +59,7 @@ def decode(octets: bytes, charset: str | None = None) -> str:
         )
 
 
+@lru_cache(maxsize=256)  # of names at most as long as a Content-Type that is read
 def _codec(charset: str) -> str:
     if not charset.isascii():
         return "utf_8"

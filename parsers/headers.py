@@ -18,7 +18,8 @@ MAX_CONTENT_TYPE = 2_000
 """Characters read of a Content-Type; keeps the search for parameters, which may start anew at each ";", cheap."""
 
 LINE = re.compile(r"\n(?![ \t])")
-NAMES = re.compile(r"[!-9;-~\n]*")
+NAME = re.compile(r"[!-9;-~]+")
+FIELD = re.compile(rf"\n({NAME.pattern}):")
 FOLD = re.compile(r"\n[ \t]*")
 ENCODED_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
 PARAMETER = re.compile(r';[ \t]*([\w.*-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s;]*))', re.ASCII)
@@ -34,14 +35,13 @@ class Headers:
     __slots__ = ("_first", "_names", "_values", "flawless")
 
     def __init__(self, block: str) -> None:
-        fields = [line.partition(":") for line in LINE.split(block, MAX_FIELDS)[:MAX_FIELDS]] if block else []
-        names: tuple[str, ...]
-        colons: tuple[str, ...]
-        self._values: tuple[str, ...]
-        names, colons, self._values = zip(*fields, strict=True) if fields else ((), (), ())
-        self.flawless = NAMES.fullmatch("\n".join(names)) is not None and "" not in colons and "" not in names
+        lines = f"\n{block}" if block else ""
+        found = FIELD.split(lines, MAX_FIELDS)  # ["", name, value, name, value ...]
+        names, self._values = found[1::2], found[2::2]
+        beginnings = lines.count("\n") - lines.count("\n ") - lines.count("\n\t")
+        self.flawless = beginnings == len(names) and not found[0]
         if not self.flawless:
-            names, self._values = _salvaged(fields)
+            names, self._values = _salvaged(block)
         self._names = "\n".join(names).lower().split("\n")
         self._first = dict(zip(reversed(self._names), reversed(self._values), strict=False))
 
@@ -87,11 +87,12 @@ def read_headers(block: bytes) -> Headers:
     return Headers(block.rstrip(b"\n").decode("utf-8", "surrogateescape"))
 
 
-def _salvaged(fields: list[tuple[str, str, str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _salvaged(block: str) -> tuple[list[str], list[str]]:
     """Names and values of the fields among lines that are none; blanks behind a name are forgiven."""
+    fields = [line.partition(":") for line in LINE.split(block, MAX_FIELDS)[:MAX_FIELDS]]
     named = ((name.rstrip(" \t"), value) for name, colon, value in fields if colon)
-    kept = [(name, value) for name, value in named if name and NAMES.fullmatch(name)]
-    return tuple(name for name, _ in kept), tuple(value for _, value in kept)
+    kept = [(name, value) for name, value in named if NAME.fullmatch(name)]
+    return [name for name, _ in kept], [value for _, value in kept]
 
 
 def clean(value: str) -> str:

@@ -3,7 +3,8 @@
 import re
 
 # Bounded quantifiers only, so a search is linear.  Subjects above 9 and details above 999 are nobody's status.
-STATUS = re.compile(r"(?<![\w.@/+-])(?:[2-5]\d\d-)?([245]\.\d\.\d{1,3})(?!\d|\.\d|/)", re.ASCII)
+# The first digit comes first and what must stand before it after: so the search leaps from digit to digit.
+STATUS = re.compile(r"[2-5](?<![\w.@/+-].)(?:\d\d-[245]|(?<!3))\.\d\.\d{1,3}(?!\d|\.\d|/)", re.ASCII)
 VERSION = re.compile(
     r"\b(?:v|ver|version|release|revision|build|server|postfix|exim|sendmail|mailer)[ .:(]{1,2}\Z", re.I
 )
@@ -24,7 +25,7 @@ def find_status(text: str) -> str | None:
     """
     for found in STATUS.finditer(text):
         if not VERSION.search(text, max(0, found.start() - BEFORE), found.start()):
-            return found[1]
+            return found[0].rpartition("-")[2]
     return None
 
 
