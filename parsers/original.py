@@ -34,12 +34,12 @@ BLOCK = re.compile(
 )
 MESSAGE_ID = re.compile(r"<([^<>\s]{1,998})>")
 PLAIN_DATE = re.compile(
-    r"(?:[A-Z][a-z]{2}, {1,2})?(\d{1,2}) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)(?: |$)",
+    r"(?:[A-Z][a-z]{2}, {1,2})?(\d{1,2}) ([A-Z][a-z]{2}) (\d{4}) (\d\d:\d\d:\d\d) ([+-](?:0\d|1\d)[0-5]\d)(?: |$)",
     re.ASCII,
 )
 """What nearly everybody writes; the standard library's reading of all the rest takes ten times as long."""
-MONTHS = {"Jan": 1, "Feb": 2, "Mar": 3, "Apr": 4, "May": 5, "Jun": 6}
-MONTHS |= {"Jul": 7, "Aug": 8, "Sep": 9, "Oct": 10, "Nov": 11, "Dec": 12}
+MONTHS = {"Jan": "01", "Feb": "02", "Mar": "03", "Apr": "04", "May": "05", "Jun": "06"}
+MONTHS |= {"Jul": "07", "Aug": "08", "Sep": "09", "Oct": "10", "Nov": "11", "Dec": "12"}
 RELATED = (
     "in-reply-to",
     "references",
@@ -141,10 +141,8 @@ def date(value: str | None) -> datetime | None:
         return None
     try:
         if found := PLAIN_DATE.match(value):
-            day, month, year, hour, minute, second, sign, hours, minutes = found.groups()
-            zone = timedelta(hours=int(hours), minutes=int(minutes))
-            moment = datetime(int(year), MONTHS[month], int(day), int(hour), int(minute), int(second), tzinfo=UTC)
-            return moment + zone if sign == "-" else moment - zone
+            day, month, year, time, zone = found.groups()
+            return datetime.fromisoformat(f"{year}-{MONTHS[month]}-{day:0>2}T{time}{zone}").astimezone(UTC)
         if parsed := parsedate_tz(value):
             return datetime(*parsed[:6], tzinfo=UTC) - timedelta(seconds=parsed[9] or 0)
     except (ValueError, OverflowError, IndexError, TypeError, KeyError):

@@ -29,9 +29,14 @@ CELL_TAG = re.compile(r"</t[dh]\b[^<>]*>", re.I)
 TAG = re.compile(r"<(?:!--)?[a-zA-Z/!?][^<>]*>")
 
 
-def _long_head(block: bytes) -> tuple[Headers, str, dict[str, str], bool]:
+def _long_head(block: bytes) -> tuple[Headers, str, str, dict[str, str], bool]:
     headers = read_headers(block)
-    return headers, *content_type(headers.raw("content-type"))
+    encoding = headers.raw("content-transfer-encoding")
+    return (
+        headers,
+        encoding.partition(";")[0].strip().lower() if encoding else "7bit",
+        *content_type(headers.raw("content-type")),
+    )
 
 
 _head = lru_cache(maxsize=512)(_long_head)
@@ -41,16 +46,18 @@ _head = lru_cache(maxsize=512)(_long_head)
 class Part:
     """A part of a mail, or the whole of it.
 
-    type    "text/plain", lower case
-    params  the Content-Type's parameters by lower-case name
-    parts   what a multipart holds; () for everything else, a multipart that could not be taken apart included
+    type      "text/plain", lower case
+    params    the Content-Type's parameters by lower-case name
+    encoding  the Content-Transfer-Encoding, lower case; "7bit" where none is given
+    parts     what a multipart holds; () for everything else, a multipart that could not be taken apart included
     """
 
     def __init__(self, data: bytes, start: int, body: int, end: int) -> None:
         """Octets `start` to `end` of `data`; the header block with its blank line reaches to `body`."""
         self.data, self.start, self.body, self._end = data, start, body, max(body, end)
         head = data[start:body]
-        self.headers, self.type, self.params, self.is_plain_type = (_head if len(head) < SHORT else _long_head)(head)
+        read = _head if len(head) < SHORT else _long_head
+        self.headers, self.encoding, self.type, self.params, self.is_plain_type = read(head)
         self.parts: tuple[Part, ...] = ()
 
     @property
@@ -71,12 +78,6 @@ class Part:
     def is_text(self) -> bool:
         """Whether it is to be read by a person; a multipart that could not be taken apart is read as it stands."""
         return (self.type.startswith("text/") and self.type != "text/rfc822-headers") or self.is_multipart
-
-    @property
-    def encoding(self) -> str:
-        """Content-Transfer-Encoding, lower case; "7bit" where none is given."""
-        raw = self.headers.raw("content-transfer-encoding")
-        return raw.partition(";")[0].strip().lower() if raw else "7bit"
 
     @property
     def is_encoded(self) -> bool:
