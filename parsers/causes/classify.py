@@ -9,7 +9,7 @@ here: too little memory is an error when it is built; while matching, RE2 only e
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import re2
 
@@ -59,8 +59,9 @@ def classify(
         raw = fold(text)
         own_status = find_status(raw)
         facts.update(engine.words.found_in(words(text)), engine.raw.found_in(raw))
-    for one in {own_status, status} - {None}:
-        facts.update(_status_facts(str(one)))
+    for one in (own_status, status):
+        if one is not None:
+            facts.update(_status_facts(one))
     if smtp_code is not None:
         facts.add(str(smtp_code))
     if remote_mta:
@@ -79,17 +80,20 @@ def _is_temporary(smtp_code: int | None, own_status: str | None, status: str | N
     return said is not None and said.startswith("4")
 
 
-def _status_facts(status: str) -> Iterator[str]:
+@lru_cache(maxsize=256)
+def _status_facts(status: str) -> tuple[str, ...]:
     """All that a rule may call a status: "5.7.26", "X.7.26", "5.7", "X.7"."""
     subject = status.rpartition(".")[0]
-    yield from (status, "X" + status[1:], subject, "X" + subject[1:])
+    return status, "X" + status[1:], subject, "X" + subject[1:]
 
 
 def _host_facts(host: str) -> Iterator[str]:
     """Every end of a host name: ".mx.example.com", ".example.com", ".com"."""
-    labels = host[:255].lower().rstrip(".").split(".")
-    for start in range(len(labels)):
-        yield "." + ".".join(labels[start:])
+    name = "." + host[:255].lower().rstrip(".")
+    dot = 0
+    while dot >= 0:
+        yield name[dot:]
+        dot = name.find(".", dot + 1)
 
 
 class PatternSet:

@@ -9,6 +9,7 @@ Phrases without gaps are also what lets hundreds of them be matched at once at l
 """
 
 import re
+from functools import lru_cache
 
 MAX_TEXT = 4_000
 """Characters looked at; a diagnostic is shorter, and a server's reply stands in front."""
@@ -57,6 +58,7 @@ def words(text: str) -> str:
     return " ".join([word for word in told.replace("cannot", "not").split() if word not in FILLER])
 
 
+@lru_cache(maxsize=1024)  # of at most MAX_TEXT characters each; servers say the same again and again
 def _plain(token: str) -> str:
     """One token with a sign or digit in it, as words or as the name of its kind; "" drops it."""
     token = token.strip(_EDGES)
