@@ -1,18 +1,27 @@
 """Complaints: the abuse reporting format, RFC 5965 (and RFC 6591 for authentication failures).
 
-Recognised by: a part message/feedback-report.
+Recognised by: a part message/feedback-report; without one, a returned message under the subject of a complaint, or the
+    header field of a program that unsubscribes for its user.
 Shape: one group of fields, of which Original-Rcpt-To may stand more than once; the message follows as in a bounce.
     A provider that hides whom the message was for leaves the field out or writes "redacted".
 Fixtures: fixtures/arf/
 """
 
+import re
+
 from parsers import address
 from parsers.headers import Headers
-from parsers.message import Mail
+from parsers.message import MESSAGE_TYPES, Mail
 from parsers.original import returned
 from parsers.report import Evidence, Kind, Report
 
 REPORT_TYPE = "message/feedback-report"
+SUBJECT = re.compile(
+    r"complaint about (?:a )?(?:message|e-?mail) from|(?:spam|abuse|feedback) (?:report|complaint)\b", re.I
+)
+UNSUBSCRIBES = "x-apple-unsubscribe"
+RETURNED_FIELDS = ("x-hmxmroriginalrecipient",)
+"""In the returned message: for whom it was, put there by the provider that complains."""
 RECIPIENT_FIELDS = ("original-rcpt-to", "removal-recipient", "redacted-address")
 
 
@@ -22,7 +31,7 @@ def parse(mail: Mail) -> tuple[Report, ...]:
         if part.type == REPORT_TYPE:
             break
     else:
-        return ()
+        return _unmarked(mail)
     fields = Headers("\n".join(line for line in part.text.split("\n") if line and not line.isspace()))
     envelope_id = fields.get("original-envelope-id")
     return tuple(
@@ -36,6 +45,19 @@ def parse(mail: Mail) -> tuple[Report, ...]:
         )
         for recipient in _recipients(fields, mail) or (None,)
     )
+
+
+def _unmarked(mail: Mail) -> tuple[Report, ...]:
+    """A complaint without a feedback report."""
+    headers = mail.headers
+    if (headers.raw(UNSUBSCRIBES) or "").strip().lower() == "true":
+        return (Report(kind=Kind.COMPLAINT, recipient=address.bare(headers.get("from")), feedback_type="opt-out"),)
+    if not SUBJECT.match(headers.get("subject") or "") or all(part.type not in MESSAGE_TYPES for part in mail.leaves):
+        return ()
+    sent = returned(mail)
+    found = address.all_of(sent.all_of(RETURNED_FIELDS)) or address.all_of(sent.all("to"))
+    recipient = found[0] if len(found) == 1 else None
+    return (Report(kind=Kind.COMPLAINT, recipient=recipient, feedback_type="abuse"),)
 
 
 def _recipients(fields: Headers, mail: Mail) -> tuple[str, ...]:

@@ -77,13 +77,17 @@ def parse_pasted(mail: Mail) -> tuple[Report, ...]:
 
 def parse_nameless(mail: Mail) -> tuple[Report, ...]:
     """A delivery report that names nobody (Postfix without its log, Haraka): whom the returned mail was for."""
-    if not any(part.type in STATUS_TYPES for part in mail.leaves) or not (is_mailer(mail) or is_failure(mail)):
+    if not any(part.type in STATUS_TYPES for part in mail.leaves):
+        return ()
+    if not (
+        mail.root.params.get("report-type", "").lower() == "delivery-status" or is_mailer(mail) or is_failure(mail)
+    ):
         return ()
     text = mail.text[:MAX_NOTICE]
     alone = dict.fromkeys(found for line in text.split("\n") if "@" in line and (found := address.bare(line)))
     failed = tuple(alone)[:MAX_NAMELESS] or address.all_of(mail.headers.all("x-failed-recipients"))[:MAX_NAMELESS]
     sent_to = address.all_of(returned(mail).all("to"))
-    if not failed and len(sent_to) == 1:
+    if not failed and len(sent_to) == 1 and "list-id" not in returned(mail):
         failed = sent_to
     host = next((_host(group["reporting-mta"]) for group in _all_groups(mail) if "reporting-mta" in group), None)
     return tuple(
@@ -124,8 +128,8 @@ def _report(group: Group, fields: Group, notice: Callable[[], str], *, only: boo
         more = about(notice(), final)
         if more is None and recipient != final:
             more = about(notice(), recipient)
-        if more is None and only:
-            more = quoted(notice())
+        if only and best_reply(more) is None:
+            more = quoted(notice()) or more
         code = code or best_reply(more)
     status = best_status(stated, words, more)
     action = without_comments(group.get("action", "")).strip().split(" ")[0].strip(";,.").lower() or None
@@ -138,7 +142,7 @@ def _report(group: Group, fields: Group, notice: Callable[[], str], *, only: boo
         action=action,
         status=status,
         smtp_code=code,
-        diagnostic=words or more,
+        diagnostic=_joined(words, more),
         remote_mta=_host(group.get("remote-mta")),
         reporting_mta=_host(fields.get("reporting-mta")),
         evidence=Evidence(envelope_id=address.xtext(envelope_id) if envelope_id else None),
@@ -152,6 +156,20 @@ def _kind(action: str | None, status: str | None, notice: Callable[[], str], wor
     if kind is Kind.DELAY and ((words and FINAL_WORDS in words) or line_at(notice(), ALWAYS_FINAL) >= 0):
         return Kind.BOUNCE
     return kind
+
+
+def _joined(words: str | None, more: str | None) -> str | None:
+    """The report's words; the notice's behind them where those alone hold a code, as X.400 gateways write."""
+    if not words or not more:
+        return words or more
+    if (
+        words.lower().startswith("x-unix;")
+        or best_reply(words)
+        or find_status(words)
+        or not (best_reply(more) or find_status(more))
+    ):
+        return words
+    return f"{words} {more}"
 
 
 def _comment(status: str) -> str | None:

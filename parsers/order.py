@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from parsers import arf, autoreply, dsn, mdn
-from parsers.layouts import dma, exchange, exim, gmail, postfix, qmail, unlisted
+from parsers import arf, autoreply, dsn, mdn, rewrapped
+from parsers.layouts import dma, exchange, exim, gmail, postfix, qmail, sns, unlisted
 from parsers.message import Mail
 from parsers.report import Report
 
@@ -20,8 +20,10 @@ ORDER: tuple[tuple[str, Detector], ...] = (
     ("exchange", exchange.parse),
     ("gmail", gmail.parse),
     ("dma", dma.parse),
+    ("sns", sns.parse),  # JSON: no other text begins so
     ("dsn-pasted", dsn.parse_pasted),  # after the layouts: a bounce of a bounce returns the other one's fields
     ("dsn-nameless", dsn.parse_nameless),
+    ("rewrapped", rewrapped.parse),
     ("unlisted", unlisted.parse),  # a guess, so nearly last
     ("autoreply", autoreply.parse),  # last: servers mark their bounces as replies too
 )

@@ -17,7 +17,7 @@ BRACKETS = " <>()[]:;.,\"'"
 HEADING = re.compile(r"(?:\n|\A|generated (?:by|from) )[ \t<\"]*\Z")
 """In front of an address that is a heading; Exim names so whose address led to a command or a file."""
 NEXT_HEADING = re.compile(r"\n[ \t<]{0,8}[^\s<>@:]{1,64}@[^\s<>:]{1,255}>?(?::|[ \t]{0,8}(?:\n|\Z))")
-ANSWER = re.compile(r"\n[ \t]{0,8}(?:<<< )?([45][0-5]\d[ -][^\n]{1,1000})")
+ANSWER = re.compile(r"\n[ \t]{0,8}(<<< |Out: )?([45][0-5]\d[ -][^\n]{1,1000})")
 
 MAX_INDENT = 16
 """Characters looked at in front of a sentence or an address."""
@@ -65,8 +65,13 @@ def about(text: str, recipient: str | None) -> str | None:
 
 
 def quoted(text: str) -> str | None:
-    """The lines of `text` that are a server's answer, as transcripts have them: "<<< 550 5.1.1 no such user"."""
-    return unfold(" ".join(found[1] for found in ANSWER.finditer(f"\n{text}")))[:MAX_DIAGNOSTIC] or None
+    """The lines of `text` that are a server's answer, as transcripts have them: "<<< 550 5.1.1 no such user".
+
+    Where some are marked so, the others are the sending server's own.
+    """
+    found = ANSWER.findall(f"\n{text}")
+    marked = [answer for mark, answer in found if mark]
+    return unfold(" ".join(marked or [answer for _, answer in found]))[:MAX_DIAGNOSTIC] or None
 
 
 def _words(text: str, start: int, end: int) -> str:

@@ -41,14 +41,15 @@ def parse(mail: Mail) -> tuple[Report, ...]:
 
 def _recipients(text: str) -> list[tuple[str, str]]:
     found: list[tuple[str, list[str]]] = []
-    complete = False
+    complete = indented = False
     for line in text.split("\n"):
         if line.startswith(END):
             break
         name, _, reason = line.strip().partition(" ")
         name = name.rstrip(":").strip('"')
         indent = len(line) - len(line.lstrip())
-        if indent == 2 or (indent == 0 and not reason and address.bare(name)):
+        if (indent == 2 and (indented or not found)) or (indent == 0 and not reason and address.bare(name)):
+            indented = indent == 2
             opened = (name, [reason]) if address.bare(name) else (line.strip(), [])
             found.append(opened)
             complete = False
@@ -68,10 +69,11 @@ def _report(kind: Kind, name: str, reason: str, failed: tuple[str, ...]) -> Repo
         recipient = next((one for one in failed if one.startswith(name + "@")), None)
     if recipient is None and generated is None and len(failed) == 1:
         recipient = failed[0]
+    words = GENERATED.sub("", reason)
     return refusal(
         kind,
         recipient,
-        GENERATED.sub("", reason),
+        words if words.strip() or "@" in name[:1] or address.bare(name) else name,
         original=generated[1] if generated else None,
         remote_mta=remote[1] if remote else None,
     )

@@ -1,64 +1,160 @@
 """Notices in a layout that has no file of its own, in any language.
 
-Recognised by: a mail server's address or the null sender, and either the subject of a failure or a server's answer
-    (a reply code) in the text.
+Recognised by: who wrote it, its subject, and what its first words say; the less the sender tells, the more the rest has
+    to (see `_is_notice`).
 Shape: whatever it is, the notice names whom the mail was for.  So an address counts that stands in the text, before the
     returned message begins, and is one that the returned message went to, or that X-Failed-Recipients names, or else
-    that opens a line.  Addresses of the sender and of the reporting host never count.
-Fixtures: fixtures/layouts/
+    one that opens a line, or stands where a recipient stands: "RCPT TO:<...>", "Unknown user: ...", "... not found".
+    Addresses of the sender and of the reporting host never count.
+Fixtures: fixtures/layouts/unlisted-*.eml
 """
 
 import re
 from collections.abc import Iterator
 
-from parsers import address
-from parsers.message import Mail
+from parsers import address, autoreply
+from parsers.message import HEADER_TYPES, MESSAGE_TYPES, Mail
 from parsers.original import before_original, returned
 from parsers.report import Kind, Report
 from parsers.said import about, best_reply, quoted, refusal, unfold
-from parsers.sender import is_failure, is_mailer
+from parsers.sender import is_answer, is_failure, is_mailer, is_named_mailer, states_failure
 
 MAX_NOTICE = 20_000
 """Characters of the text that are looked at: a notice is short, what follows is the mail that it is about."""
 MAX_RECIPIENTS = 100
 """Recipients taken from such a text."""
+SUMMARY = 80
+"""Characters in front of a header block that say nothing: the notice begins with a summary of the mail, then tells."""
 
 LOCAL_PART = re.compile(r"[\w.+'=/-]{1,64}\Z")
 DOMAIN = re.compile(r"@[\w-]{1,63}(?:\.[\w-]{1,63}){1,10}")
-OPENING = re.compile(r"(?:^|\n)[ \t<\"*]{0,12}\Z")
+OPENING = re.compile(r"(?:^|\n)(?:[ \t<\"*>\[•-]{0,12}|[45]\d\d [<\"]?)\Z")
+LABEL = re.compile(
+    r"(?:\b(?:recipients?|rcpt to|users?|user ?id|accounts?|address(?:es|ee)?|mailbox|error-for|delivered to|deliver to"
+    r"|undeliverable\s{1,3}to|delivery to|message to|reach|full|attempts|destination|destinataire|destinatario"
+    r"|empfänger|adressat|saaja|vastaanottaja|aadress(?:ile|il|i)?|получател\w{1,3}|адрес\w{0,3})|宛先|受信者|收件人)"
+    r"[\s:=]{1,4}[\"'<\[(]{0,3}\Z",
+    re.I,
+)
+SUMMED_UP = re.compile(r"\n[ \t]{0,8}To:[ \t]{0,8}[<\"]?\Z", re.I)
+"""In front of an address: the notice sums up the mail instead of returning it."""
+FAILING = re.compile(
+    r"[>\"')\]]{0,3}[ :,.-]{0,4}(?:is |was |has been |does |could |can)?(?:unavailable|unknown"
+    r"|not (?:found|exist|be|known)|full|disabled|failed|rejected|over quota|unbekannt|не найден|не существует)",
+    re.I,
+)
+NAMED_HEADING = re.compile(r"^<[^<>\s@]{1,64}@[^<>\s]{1,255}>:", re.M)
+"""qmail's heading, which many others write too."""
+DIGEST = re.compile(
+    r"quarantine|digest|summary|statistics|daily report|maintenance|karantii?n|kokkuvõte|карантин", re.I
+)
+"""In the subject of what a mail server's operator or filter sends to its own users."""
+SENDER_OF_BULK = re.compile(r"bounces?\b.{0,60}@", re.I)
+AFTERMATH = re.compile(r"\n[45]\d\d [<\"]?\Z")
+"""In front of an address: Sendmail's own line about a recipient, "554 <a@example.com>... 550 Host unknown"."""
+WRAPPED = re.compile(r"[45]\d\d <?[^\s<>]{1,320}>?\.\.\. (?=[45]\d\d )")
+FORWARDED = re.compile(r"expanded from|generated from|forwarded to", re.I)
+FORMAL = re.compile(
+    r"following (?:recipient|user|address)(?:e?s|\(e?s\))?:\s{1,6}[\"'<>*\[ -]{0,6}[^\s@<>\"]{1,64}@"
+    r"|^-{2,10} ?non-delivery report|^<<< |^RCPT TO:",
+    re.I | re.M,
+)
+"""What programs write and people do not."""
 DELAY = re.compile(
     r"\b(?:delayed|not yet (?:been )?delivered|still (?:trying|undelivered|being retried)"
-    r"|will (?:keep trying|be retried)|no action is required|warning only"
+    r"|will (?:keep trying|be retried|continue to attempt)|no action is required|warning only"
     r"|temporar(?:y|ily) (?:problem|failure))\b|viibi|задерж",
     re.I,
 )
 
 
 def parse(mail: Mail) -> tuple[Report, ...]:
-    """One Report per recipient named, in body order; () where the mail is no notice, or names nobody."""
-    headers = mail.headers
-    if not is_mailer(mail) or "list-id" in headers or "list-unsubscribe" in headers:
+    """One Report per recipient named, in body order, or one without; () where the mail is no notice."""
+    failure = is_failure(mail)
+    if not failure and not is_mailer(mail):
         return ()
-    text = before_original(mail.text)[:MAX_NOTICE]
-    if not is_failure(mail) and best_reply(text) is None:
+    text = _notice(mail.text)
+    if not _is_notice(mail, text, failure=failure):
         return ()
     recipients = _recipients(mail, text)
-    kind = Kind.DELAY if DELAY.search(headers.get("subject") or "") or DELAY.search(text) else Kind.BOUNCE
+    kind = Kind.DELAY if DELAY.search(mail.headers.get("subject") or "") or DELAY.search(text) else Kind.BOUNCE
     if len(recipients) == 1:
-        words = about(text, recipients[0])
-        if words is None or best_reply(words) is None:
-            words = quoted(text) or words or unfold(text)
-        return (refusal(kind, recipients[0], words),)
-    return tuple(refusal(kind, one, about(text, one) or "") for one in recipients[:MAX_RECIPIENTS])
+        return (refusal(kind, recipients[0], _words(text, recipients[0])),)
+    if not recipients:
+        return (refusal(kind, None, quoted(text) or unfold(text)),) if _is_anonymous(mail, text) else ()
+    return tuple(
+        refusal(kind, one, _unwrapped(about(text, one) or quoted(text) or unfold(text)))
+        for one in recipients[:MAX_RECIPIENTS]
+    )
 
 
-def _addresses(text: str) -> Iterator[tuple[int, str]]:
-    """Where addresses begin in `text`, and they."""
+def _notice(text: str) -> str:
+    """What the server wrote: the text in front of the returned message, or behind a summary of it."""
+    before = before_original(text)
+    if len(before) < len(text) and len(before.strip()) < SUMMARY and not states_failure(before):
+        behind = text[len(before) :].partition("\n\n")[2]
+        return before_original(behind)[:MAX_NOTICE] if states_failure(behind) else before
+    return before[:MAX_NOTICE]
+
+
+def _is_notice(mail: Mail, text: str, *, failure: bool) -> bool:
+    """Whether all that is known of the mail says so.
+
+    From a mail server's address a failure's subject is enough, or an SMTP reply, or words of failure.  Nobody's address
+    is that of vacation replies too.  On a mailing list, or from any other address, a subject may be anybody's: there
+    the text has to begin like a notice, and the mail must be no answer.
+    """
+    headers = mail.headers
+    subject = headers.get("subject") or ""
+    if DIGEST.search(subject):
+        return False
+    on_list = "list-id" in headers or "list-unsubscribe" in headers
+    if on_list and is_named_mailer(mail):
+        sender = (headers.get("from") or "").lower()
+        if "user-agent" in headers or SENDER_OF_BULK.search(sender) or is_answer(mail):
+            return False
+        return (failure or "mailer-daemon" in sender) and _tells(text)
+    if is_named_mailer(mail):
+        return failure or best_reply(text) is not None or (states_failure(text) and not is_answer(mail))
+    if is_mailer(mail) and not on_list:
+        return (failure or best_reply(text) is not None or states_failure(text)) and not autoreply.parse(mail)
+    if is_answer(mail) or not states_failure(text):
+        return False
+    returned_whole = any(part.type in MESSAGE_TYPES or part.type in HEADER_TYPES for part in mail.leaves)
+    return returned_whole or FORMAL.search(text, 0, SUMMARY * 4) is not None
+
+
+def _is_anonymous(mail: Mail, text: str) -> bool:
+    """Whether a notice that names nobody is one for sure, and no postmaster's announcement: it returns a mail."""
+    sent = returned(mail)
+    return is_failure(mail) and states_failure(text) and ("from" in sent or "subject" in sent)
+
+
+def _tells(text: str) -> bool:
+    return states_failure(text) or best_reply(text) is not None or NAMED_HEADING.search(text) is not None
+
+
+def _words(text: str, recipient: str) -> str:
+    """What the notice says about its only recipient; the remote server's answers before the sending one's."""
+    words, answer = about(text, recipient), quoted(text)
+    if words and words.startswith("To:"):  # a summary of the mail, no words about it
+        words = None
+    if words is None or (best_reply(words) or 0) < 400 or "\n<<< " in text or (answer and words in answer):
+        words = answer or words or unfold(text)
+    return _unwrapped(words)
+
+
+def _unwrapped(words: str) -> str:
+    return WRAPPED.sub("", words, count=1) if WRAPPED.match(words) else words
+
+
+def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
+    """Where addresses begin and end in `text`, and they."""
     at = text.find("@")
     while at >= 0:
         local, domain = LOCAL_PART.search(text, max(0, at - 64), at), DOMAIN.match(text, at)
         if local and domain:
-            yield local.start(), local[0] + domain[0]
+            yield local.start(), domain.end(), local[0] + domain[0]
         at = text.find("@", at + 1)
 
 
@@ -70,15 +166,21 @@ def _recipients(mail: Mail, text: str) -> list[str]:
     never = {one.lower() for one in address.all_of(ours)} - {one.lower() for one in failed}
     wanted = {one.lower() for one in (*failed, *sent_to)}
     named: dict[str, str] = {}
-    opening: dict[str, str] = {}
-    for start, one in _addresses(text):
+    placed: dict[str, str] = {}
+    summed_up: dict[str, str] = {}
+    several = not FORWARDED.search(text)
+    for start, end, one in _addresses(text):
         key = one.lower()
         if key in never:
             continue
-        if key in wanted:
+        before = text[max(0, start - 40) : start]
+        if key in wanted or (several and AFTERMATH.search(before)):
             named.setdefault(key, one)
-        elif OPENING.search(text, max(0, start - 16), start):
-            opening.setdefault(key, one)
-    if named or opening:
-        return list((named or opening).values())
-    return list(failed or (sent_to if len(sent_to) == 1 else ()))
+        elif OPENING.search(before) or LABEL.search(before) or FAILING.match(text, end):
+            placed.setdefault(key, one)
+        elif SUMMED_UP.search(before):
+            summed_up.setdefault(key, one)
+    if named or placed:
+        return list((named or placed).values())
+    # A post to a list went on to its members, and the list is none of them.
+    return list(failed or (sent_to if len(sent_to) == 1 and "list-id" not in sent else summed_up.values()))

@@ -48,5 +48,6 @@ def test_line_at():
 
 
 def test_quoted():
-    """A transcript's answers are picked out of it."""
-    assert quoted(">>> RCPT TO:<a>\n<<< 550 5.1.1 no\n554 failed\nnot 550 this") == "550 5.1.1 no 554 failed"
+    """A transcript's answers are picked out of it; where some are marked as the remote server's, only those."""
+    assert quoted("RCPT TO:<a>\n550 5.1.1 no\n554 failed\nnot 550 this") == "550 5.1.1 no 554 failed"
+    assert quoted(">>> RCPT TO:<a>\n<<< 550 5.1.1 no\n554 failed\nnot 550 this") == "550 5.1.1 no"

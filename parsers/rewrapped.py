@@ -1,0 +1,26 @@
+"""A notice that a gateway wrapped into a mail of its own, to add a disclaimer or the word of a virus scanner.
+
+Recognised by: a mail server's address on both, and an outer text that says nothing of a failure: otherwise the outer
+    mail is the notice, and the inner one the mail that it returns.
+Fixtures: fixtures/dsn/rewrapped-*.eml
+"""
+
+from parsers import dsn
+from parsers.message import Mail
+from parsers.original import returned
+from parsers.report import Report
+from parsers.sender import is_named_mailer, states_failure
+
+
+def parse(mail: Mail) -> tuple[Report, ...]:
+    """What the wrapped delivery report says; () where there is none."""
+    if not is_named_mailer(mail):
+        return ()
+    for part in mail.leaves:
+        inner = mail.enclosed(part)
+        if inner is None or not is_named_mailer(inner) or states_failure(mail.text):
+            continue
+        if reports := dsn.parse(inner):
+            mail.returned = returned(inner)  # what the evidence is taken from
+            return reports
+    return ()
