@@ -19,7 +19,7 @@ MAX_CONTENT_TYPE = 2_000
 
 LINE = re.compile(r"\n(?![ \t])")
 NAME = re.compile(r"[!-9;-~]+")
-FIELD = re.compile(rf"\n({NAME.pattern}):")
+FIELD = re.compile(rf"\n(?![ \t])(?:({NAME.pattern}):)?")
 FOLD = re.compile(r"\n[ \t]*")
 ENCODED_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
 PARAMETER = re.compile(r';[ \t]*([\w.*-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s;]*))', re.ASCII)
@@ -35,11 +35,10 @@ class Headers:
     __slots__ = ("_first", "_names", "_values", "flawless")
 
     def __init__(self, block: str) -> None:
-        lines = f"\n{block}" if block else ""
-        found = FIELD.split(lines, MAX_FIELDS)  # ["", name, value, name, value ...]
+        # ["", name, value, name, value ...]; the name is None where a line has none
+        found = FIELD.split(f"\n{block}" if block else "", MAX_FIELDS)
         names, self._values = found[1::2], found[2::2]
-        beginnings = lines.count("\n") - lines.count("\n ") - lines.count("\n\t")
-        self.flawless = beginnings == len(names) and not found[0]
+        self.flawless = None not in names and not found[0] and len(names) < MAX_FIELDS
         if not self.flawless:
             names, self._values = _salvaged(block)
         self._names = "\n".join(names).lower().split("\n")
@@ -66,10 +65,11 @@ class Headers:
 
     def all(self, name: str) -> list[str]:
         """Every field `name` (lower case) that is not empty, unfolded and decoded."""
-        if name not in self._first:
+        value = self._first.get(name)
+        if value is None:
             return []
         if self._names.count(name) == 1:
-            return [text] if (text := clean(self._first[name])) else []
+            return [text] if (text := clean(value)) else []
         return [text for one, value in self.items() if one == name and (text := clean(value))]
 
     def all_of(self, names: tuple[str, ...]) -> list[str]:
@@ -152,7 +152,8 @@ def content_type(value: str | None) -> tuple[str, dict[str, str], bool]:
 
 @lru_cache(maxsize=256)
 def _content_type(value: str) -> tuple[str, dict[str, str], bool]:
-    value = FOLD.sub(" ", value[:MAX_CONTENT_TYPE]).strip()
+    value = value[:MAX_CONTENT_TYPE]
+    value = (FOLD.sub(" ", value) if "\n" in value else value).strip()
     kind = value.partition(";")[0].strip().lower()
     if kind.count("/") != 1 or not kind.isascii():
         kind = "text/plain"

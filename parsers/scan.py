@@ -136,12 +136,12 @@ class _Scanner:
         """The part that begins at `start` and, for now, reaches to the end; a multipart is opened."""
         self.count += 1
         part = Part(self.data, start, self.body_of(start), len(self.data))
-        headers = part.headers
+        headers, multipart = part.headers, part.is_multipart
         if not headers.flawless:
             self.flaws.append("header line without a name")
-        if headers.count("content-type") > 1 or not part.is_plain_type:
+        if not part.is_plain_type or headers.count("content-type") > 1:
             self.guess("odd Content-Type")
-        if not part.is_multipart:
+        if not multipart:
             if "boundary" in part.params:
                 self.flaws.append("boundary without multipart")
         else:
