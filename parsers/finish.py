@@ -15,6 +15,8 @@ def finish(reports: tuple[Report, ...], evidence: Evidence) -> tuple[Report, ...
 
     evidence  what the mail says for all of them, tidy already
     """
+    if len(reports) == 1:
+        return (_finish(reports[0], evidence),)
     finished: dict[tuple[str | None, ...], Report] = {}
     for raw in reports[:MAX_REPORTS]:
         report = _finish(raw, evidence)

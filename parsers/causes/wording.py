@@ -13,6 +13,8 @@ from functools import lru_cache
 
 MAX_TEXT = 4_000
 """Characters looked at; a diagnostic is shorter, and a server's reply stands in front."""
+LONG = 40
+"""Characters of a token that is not worth remembering."""
 
 FILLER = frozenset(
     """
@@ -27,7 +29,8 @@ FILLER = frozenset(
 """Words that the `text` patterns never see; "not", "no", "from", "by", "too" and the like do matter and stay."""
 
 # What parts words.  Left in: . : / @ - ' _ for what they tell about a token, and ? = & # that make a link.
-_APART = dict.fromkeys(map(ord, '<>()[]{}"`,;|!*$^~\\«»„“”‹›。、，！？：；（）「」『』【】・…\x00'), " ")
+_APART: dict[int, int | str] = {code: code for code in range(128)}  # looking up what is not there is slow
+_APART |= dict.fromkeys(map(ord, '<>()[]{}"`,;|!*$^~\\«»„“”‹›。、，！？：；（）「」『』【】・…\x00'), " ")
 _APART |= {ord("’"): "'", ord("‘"): "'", ord("´"): "'", ord("‐"): "-", ord("–"): " ", ord("—"): " "}
 _EDGES = ".:-'_"
 _QUERY = dict.fromkeys(map(ord, "?=&#"), " ")
@@ -54,11 +57,17 @@ def words(text: str) -> str:
     'ADDRESS user not exist see URL'
     """
     tokens = text[:MAX_TEXT].translate(_APART).split()
-    told = " ".join([token.lower() if token.isalpha() else _plain(token) for token in tokens])
+    told = [_told(token) if len(token) < LONG else _told.__wrapped__(token) for token in tokens]
+    return " ".join(filter(None, told))
+
+
+@lru_cache(maxsize=4096)  # the vocabulary of mail servers; what is LONG is a name and never comes again
+def _told(token: str) -> str:
+    """What is left of one token: "" or words parted by single spaces."""
+    told = token.lower() if token.isalpha() else _plain(token)
     return " ".join([word for word in told.replace("cannot", "not").split() if word not in FILLER])
 
 
-@lru_cache(maxsize=1024)  # of at most MAX_TEXT characters each; servers say the same again and again
 def _plain(token: str) -> str:
     """One token with a sign or digit in it, as words or as the name of its kind; "" drops it."""
     token = token.strip(_EDGES)
