@@ -17,7 +17,7 @@ from parsers.message import HEADER_TYPES, MESSAGE_TYPES, Mail
 from parsers.original import before_original, returned
 from parsers.report import Kind, Report
 from parsers.said import about, best_reply, quoted, refusal, unfold
-from parsers.sender import is_answer, is_failure, is_mailer, is_named_mailer, states_failure
+from parsers.sender import ANSWERS, is_answer, is_failure, is_mailer, is_named_mailer, states_failure
 
 MAX_NOTICE = 20_000
 """Characters of the text that are looked at: a notice is short, what follows is the mail that it is about."""
@@ -25,6 +25,9 @@ MAX_RECIPIENTS = 100
 """Recipients taken from such a text."""
 SUMMARY = 80
 """Characters in front of a header block that say nothing: the notice begins with a summary of the mail, then tells."""
+
+MAX_PARAGRAPHS = 20
+"""Paragraphs that are read because an address stands in them."""
 
 LOCAL_PART = re.compile(r"[\w.+'=/-]{1,64}\Z")
 DOMAIN = re.compile(r"@[\w-]{1,63}(?:\.[\w-]{1,63}){1,10}")
@@ -36,6 +39,8 @@ LABEL = re.compile(
     r"[\s:=]{1,4}[\"'<\[(]{0,3}\Z",
     re.I,
 )
+ROLE = re.compile(r"(?:postmaster|mailer-daemon|abuse|support|help-?desk|help|no-?reply)@")
+"""Whom a notice names as its own people (RFC 2142); they count only where the returned message went to them."""
 SUMMED_UP = re.compile(r"\n[ \t]{0,8}To:[ \t]{0,8}[<\"]?\Z", re.I)
 """In front of an address: the notice sums up the mail instead of returning it."""
 FAILING = re.compile(
@@ -114,6 +119,8 @@ def _is_notice(mail: Mail, text: str, *, failure: bool) -> bool:
         if "user-agent" in headers or SENDER_OF_BULK.search(sender) or is_answer(mail):
             return False
         return (failure or "mailer-daemon" in sender) and _tells(text)
+    if ANSWERS.match(subject) and not states_failure(text):
+        return False
     if is_named_mailer(mail):
         return failure or best_reply(text) is not None or (states_failure(text) and not is_answer(mail))
     if is_mailer(mail) and not on_list:
@@ -168,6 +175,7 @@ def _recipients(mail: Mail, text: str) -> list[str]:
     named: dict[str, str] = {}
     placed: dict[str, str] = {}
     summed_up: dict[str, str] = {}
+    mentioned: dict[str, str] = {}  # and the paragraphs that they stand in
     several = not FORWARDED.search(text)
     for start, end, one in _addresses(text):
         key = one.lower()
@@ -176,11 +184,22 @@ def _recipients(mail: Mail, text: str) -> list[str]:
         before = text[max(0, start - 40) : start]
         if key in wanted or (several and AFTERMATH.search(before)):
             named.setdefault(key, one)
+        elif ROLE.match(key):
+            continue
         elif OPENING.search(before) or LABEL.search(before) or FAILING.match(text, end):
             placed.setdefault(key, one)
         elif SUMMED_UP.search(before):
             summed_up.setdefault(key, one)
+        elif len(mentioned) < MAX_PARAGRAPHS:
+            mentioned.setdefault(one, _paragraph(text, start))
     if named or placed:
         return list((named or placed).values())
     # A post to a list went on to its members, and the list is none of them.
-    return list(failed or (sent_to if len(sent_to) == 1 and "list-id" not in sent else summed_up.values()))
+    if not failed and len(sent_to) == 1 and "list-id" not in sent:
+        return list(sent_to)
+    return list(failed or summed_up.values()) or [one for one in mentioned if states_failure(mentioned[one])]
+
+
+def _paragraph(text: str, at: int) -> str:
+    end = text.find("\n\n", at)
+    return text[max(0, text.rfind("\n\n", 0, at)) : end if end >= 0 else len(text)]
