@@ -45,6 +45,7 @@ RELABELLED = frozenset({"text/plain", "application/octet-stream"})
 STATUS = re.compile(r"[^\w(]{0,9}([245]\.\d{1,3}\.\d{1,3})(?!\d|\.\d)", re.ASCII)
 PASTED = re.compile(r"\n(?:Reporting-MTA|(?:Final|Original)-Recipient):", re.I)
 BEGINNING = re.compile(r"\s{0,99}(?:Reporting-MTA|Original-Envelope-Id|(?:Final|Original)-Recipient):", re.I)
+NO_EVIDENCE = Evidence()
 MESSAGE_FIELDS = ("reporting-mta", "original-envelope-id")
 RECIPIENT_FIELDS = ("final-recipient", "original-recipient", "x-actual-recipient")
 
@@ -145,7 +146,7 @@ def _report(group: Group, fields: Group, notice: Callable[[], str], *, only: boo
         diagnostic=_joined(words, more),
         remote_mta=_host(group.get("remote-mta")),
         reporting_mta=_host(fields.get("reporting-mta")),
-        evidence=Evidence(envelope_id=address.xtext(envelope_id) if envelope_id else None),
+        evidence=Evidence(envelope_id=address.xtext(envelope_id)) if envelope_id else NO_EVIDENCE,
     )
 
 
