@@ -57,8 +57,8 @@ def about(text: str, recipient: str | None) -> str | None:
             if text[start:at].lstrip().startswith("("):  # Sendmail's "(expanded from: <address>)" ends a paragraph
                 start = text.rfind("\n\n", 0, start) + 2
             words = _words(text, start, end)
-        if words.endswith(":"):  # the beginning of what is said about the next one
-            words = ""
+        if words.endswith(":") or not any(map(str.isalpha, words.lower().replace(wanted, ""))):
+            words = ""  # the beginning of what is said about the next one, or nothing but the address
         much = 2 * (find_reply(words) is not None) + (find_status(words) is not None)
         if words and much > most:
             best, most = words, much

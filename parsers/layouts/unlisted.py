@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator
 
 from parsers import address, autoreply
+from parsers.causes.cause import Cause
+from parsers.causes.classify import classify
 from parsers.message import HEADER_TYPES, MESSAGE_TYPES, Mail
 from parsers.original import before_original, returned
 from parsers.report import Kind, Report
@@ -142,13 +144,20 @@ def _tells(text: str) -> bool:
 
 
 def _words(text: str, recipient: str) -> str:
-    """What the notice says about its only recipient; the remote server's answers before the sending one's."""
+    """What the notice says about its only recipient; the remote server's answers before the sending one's.
+
+    The sentence that names the recipient often tells nothing more; then the notice as a whole counts.
+    """
     words, answer = about(text, recipient), quoted(text)
-    if words and words.startswith("To:"):  # a summary of the mail, no words about it
-        words = None
     if words is None or (best_reply(words) or 0) < 400 or "\n<<< " in text or (answer and words in answer):
-        words = answer or words or unfold(text)
+        words = answer or words
+    if words is None or (best_reply(words) is None and not _says_why(words)):
+        return unfold(text)
     return _unwrapped(words)
+
+
+def _says_why(words: str) -> bool:
+    return classify(text=words, status=None, smtp_code=None, kind=Kind.BOUNCE).cause is not Cause.UNKNOWN
 
 
 def _unwrapped(words: str) -> str:
