@@ -23,7 +23,7 @@ ORDER: tuple[tuple[str, Detector], ...] = (
     ("sns", sns.parse),  # JSON: no other text begins so
     ("dsn-pasted", dsn.parse_pasted),  # after the layouts: a bounce of a bounce returns the other one's fields
     ("dsn-nameless", dsn.parse_nameless),
-    ("rewrapped", rewrapped.parse),
+    ("rewrapped", rewrapped.parse),  # before the guess, which would take the wrapper's recipient
     ("unlisted", unlisted.parse),  # a guess, so nearly last
     ("autoreply", autoreply.parse),  # last: servers mark their bounces as replies too
 )
