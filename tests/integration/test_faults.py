@@ -66,7 +66,8 @@ def test_the_mail_server_goes_away_and_comes_back(start_dovecot, new_service):
         dovecot.start()
     complete(service, count, "acme")
     assert dovecot.messages("acme") == []
-    assert sorted(number_of(message.raw) for message in dovecot.messages("acme", "Done")) == list(range(count))
+    moved = {number_of(message.raw) for message in dovecot.messages("acme", "Done")}
+    assert moved == set(range(count))  # some twice, when the server itself was killed between copying and removing
 
 
 @pytest.mark.parametrize("after", ["keep", "move:Done", "delete"])
