@@ -110,8 +110,8 @@ def report_of_many(count: int) -> bytes:
         b"To: " + b'"\\' * 100_000 + b"\n\nx",
     ],
 )
-def test_time(raw: bytes):
-    """What is slow for others takes less than two seconds."""
+def test_linear(raw: bytes):
+    """What takes others minutes takes a second or two; the limit is for the busiest machine, a quadratic step is not."""
     started = time.process_time()
     parse(raw)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 30
