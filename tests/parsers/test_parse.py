@@ -111,7 +111,7 @@ def report_of_many(count: int) -> bytes:
     ],
 )
 def test_linear(raw: bytes):
-    """What takes others minutes takes a second or two; the limit is for the busiest machine, a quadratic step is not."""
+    """What takes others minutes takes a second or two; the limit is wide, for the busiest machine."""
     started = time.process_time()
     parse(raw)
     assert time.process_time() - started < 30
