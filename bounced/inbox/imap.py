@@ -23,6 +23,7 @@ WINDOW = 40_000  # UIDs that one SEARCH may find: 440 KB of imaplib's 1 MB line
 BATCH_MESSAGES = 500  # also the longest list of UIDs in a command: 5,500 of the 8,000 octets that every server takes
 BATCH_BYTES = 16 * 2**20
 MAX_REOPENED = 3  # after that a broken connection is the server's fault, not that of one message
+MAX_RACES = 3  # times that other clients may remove messages right before they are acted on
 MAX_UID = 2**32 - 1
 
 Answer = Mapping[bytes, Any]
@@ -154,18 +155,27 @@ class Session:
         """
         if after.kind == "keep":
             return
-        self._learn_of_expunged()  # or a server refuses to copy what another client removed
         for chunk in _chunks(sorted(uids)):
-            with self._link.command(f'after = "{after}"') as client:
-                if after.kind == "seen":
-                    client.add_flags(chunk, [SEEN], silent=True)
-                elif after.kind == "move" and b"MOVE" in self._link.capabilities:
-                    client.move(chunk, after.folder)
-                else:
-                    if after.kind == "move":
-                        client.copy(chunk, after.folder)
-                    client.add_flags(chunk, [DELETED], silent=True)
-                    client.uid_expunge(chunk)
+            for left in reversed(range(MAX_RACES)):
+                self._learn_of_expunged()  # or a server refuses to copy what another client removed
+                try:
+                    self._act_once(after, chunk)
+                    break
+                except RefusedError as refusal:  # it was removed after all, between the two commands (RFC 5530 §3)
+                    if not left or "[EXPUNGEISSUED]" not in refusal.what:
+                        raise
+
+    def _act_once(self, after: After, uids: list[int]) -> None:
+        with self._link.command(f'after = "{after}"') as client:
+            if after.kind == "seen":
+                client.add_flags(uids, [SEEN], silent=True)
+            elif after.kind == "move" and b"MOVE" in self._link.capabilities:
+                client.move(uids, after.folder)
+            else:
+                if after.kind == "move":
+                    client.copy(uids, after.folder)
+                client.add_flags(uids, [DELETED], silent=True)
+                client.uid_expunge(uids)
 
     def _bounds(self, cursor: int) -> list[int]:
         """UIDs above the cursor with at most WINDOW messages from one to the next; none where one search will do."""

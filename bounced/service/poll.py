@@ -7,7 +7,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -112,7 +112,8 @@ class Poller:
             self._give_back(row.id, str(error))
             raise
         except Exception as bug:
-            self._give_back(row.id, f"unexpected {type(bug).__name__}")
+            with suppress(LeaseLostError):
+                self._give_back(row.id, f"unexpected {type(bug).__name__}")
             raise
         finally:
             self._sessions.pop(box.name, None)
@@ -131,10 +132,13 @@ class Poller:
         return row
 
     def _give_back(self, mailbox_id: int, error: str | None) -> None:
-        """Notes how the poll went and ends the lease; if the database fails, the lease runs out by itself."""
+        """Notes how the poll went and ends the lease; if the database fails, the lease runs out by itself.
+
+        raises   LeaseLostError: how the mailbox is, another daemon knows better by now
+        """
         now = datetime.now(UTC)
         try:
-            with self._store.writing() as connection:
+            with self._writing(mailbox_id) as connection:
                 if error is None:
                     mailboxes.succeeded(connection, mailbox_id, now)
                 else:

@@ -461,3 +461,21 @@ def test_whatever_the_server_says(start, command, answer):
                 assert {message.uid for message in batch} <= set(uids)
                 assert all((message.raw is None) == (message.problem is not None) for message in batch)
     server.close()
+
+
+# Races with other clients
+
+
+@pytest.mark.parametrize("after", ["seen", "move:Done", "delete"])
+def test_messages_removed_right_before_they_are_acted_on(start, after):
+    """The server asks for a NOOP and another try (RFC 5530 §3, EXPUNGEISSUED); one that never stops is an error."""
+    command = "UID MOVE" if after == "move:Done" else "UID STORE"
+    answers = [b"TAG OK done\r\n", b"TAG NO [EXPUNGEISSUED] gone\r\n", b"TAG NO [EXPUNGEISSUED] gone\r\n"]
+    server = start({command: lambda _: answers.pop()})
+    with opened(server, after=after) as session:
+        session.act(box(server, after=after).after, [1, 2])
+    assert len(server.commands(command)) == sum(b" NOOP" in line for line in server.lines) == 3
+    assert not answers
+    server = start({command: b"TAG NO [EXPUNGEISSUED] gone\r\n"})
+    error = failure(server, lambda session: session.act(box(server, after=after).after, [1, 2]), after=after)
+    assert error.retry

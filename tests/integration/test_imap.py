@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from imapclient import SocketTimeout
@@ -545,6 +546,29 @@ def test_actions_on_messages_that_another_client_removes(start_dovecot, hide, af
     with opened(box) as session, opened(configured(dovecot, "acme", after="delete")) as other:
         assert len(drain(session)) == 4
         other.act(configured(dovecot, "acme", after="delete").after, [1, 3])
+        session.act(box.after, [1, 2, 3])
+    left = {message.uid: message.flags for message in dovecot.messages("acme")}
+    assert left == ({2: {"\\Seen"}, 4: set()} if after == "seen" else {4: set()})
+    assert [m.raw for m in dovecot.messages("acme", "Done")] == ([mail(2)] if after == "move:Done" else [])
+
+
+@pytest.mark.parametrize("hide", [(), ("MOVE",)])
+@pytest.mark.parametrize("after", ["seen", "move:Done", "delete"])
+def test_actions_on_messages_that_are_just_being_removed(start_dovecot, monkeypatch, hide, after):
+    """The other client is quicker, after the server was asked what is gone: Dovecot then refuses to move or copy."""
+    dovecot = start_dovecot(hide=hide)
+    dovecot.deliver("acme", *(mail(number) for number in range(1, 5)))
+    dovecot.deliver("acme", folder="Done")
+    box, theirs = configured(dovecot, "acme", after=after), configured(dovecot, "acme", after="delete")
+    learn = imap.Session._learn_of_expunged
+    with opened(box) as session, opened(theirs) as other:
+
+        def remove_then(once: list[int]) -> None:
+            learn(session)
+            while once:
+                other.act(theirs.after, [once.pop()])
+
+        monkeypatch.setattr(session, "_learn_of_expunged", partial(remove_then, [1, 3]))
         session.act(box.after, [1, 2, 3])
     left = {message.uid: message.flags for message in dovecot.messages("acme")}
     assert left == ({2: {"\\Seen"}, 4: set()} if after == "seen" else {4: set()})
