@@ -147,7 +147,7 @@ def test_too_little_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A set that cannot be built must not become one that finds nothing."""
     monkeypatch.setattr(engine, "SET_MEMORY", 1_000)
     with pytest.raises(re2.error):
-        PatternSet((f"pattern number {number}" for number in range(500)), 0)
+        PatternSet(f"pattern number {number}" for number in range(500))
 
 
 @given(
