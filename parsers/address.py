@@ -56,9 +56,13 @@ def all_of(values: list[str]) -> tuple[str, ...]:
     """Every address in fields that hold lists of them, each once, in order."""
     found: dict[str, None] = {}
     for value in values:
-        if len(value) <= MAX_ADDRESS and (named := NAMED.fullmatch(value)):
-            found[named[1]] = None
-            continue
+        if len(value) <= MAX_ADDRESS:
+            if "<" not in value and SIMPLE.fullmatch(value):
+                found[value] = None
+                continue
+            if named := NAMED.fullmatch(value):
+                found[named[1]] = None
+                continue
         one: list[str] = []
         for piece in [*PIECE.findall(value[:MAX_FIELD]), ","]:
             if piece != ",":

@@ -9,9 +9,6 @@ Fixtures: fixtures/dsn/
 """
 
 import re
-from collections.abc import Callable
-from functools import cache
-from itertools import takewhile
 
 from parsers import address
 from parsers.fields import Group, groups, without_comments
@@ -53,13 +50,19 @@ RECIPIENT_FIELDS = ("final-recipient", "original-recipient", "x-actual-recipient
 def parse(mail: Mail) -> tuple[Report, ...]:
     """One Report for each recipient, in body order; () where there is no delivery report."""
     # What stands behind the returned message belongs to it (the two may share a boundary).
-    leaves = list(takewhile(lambda part: part.type not in MESSAGE_TYPES, mail.leaves))
-    parts = [part for part in leaves if part.type in STATUS_TYPES]
+    parts, relabelled = [], []
+    for part in mail.leaves:
+        if part.type in MESSAGE_TYPES:
+            break
+        if part.type in STATUS_TYPES:
+            parts.append(part)
+        elif part.type in RELABELLED:
+            relabelled.append(part)
     if not parts:
-        parts = [part for part in leaves if part.type in RELABELLED and BEGINNING.match(part.text)]
+        parts = [part for part in relabelled if BEGINNING.match(part.text)]
     if not parts:
         parts = [part for part in mail.leaves if part.type in STATUS_TYPES]
-    return _reports(mail, [group for part in parts for group in groups(part.text)])
+    return _reports(mail, [group for part in parts for group in groups(part.text)]) if parts else ()
 
 
 def _all_groups(mail: Mail) -> list[Group]:
@@ -99,22 +102,34 @@ def parse_nameless(mail: Mail) -> tuple[Report, ...]:
 
 def _reports(mail: Mail, found: list[Group]) -> tuple[Report, ...]:
     about_recipients = [group for group in found if _names_recipient(group)]
+    if not about_recipients:
+        return ()
     about_message = next((group for group in found if any(name in group for name in MESSAGE_FIELDS)), {})
+    notice = _Notice(mail)
     only = len(about_recipients) == 1
+    return tuple([_report(group, about_message, notice, only=only) for group in about_recipients])
 
-    @cache
-    def notice() -> str:
-        """The part for people, which most reports can do without."""
-        return PASTED.split(mail.text[:MAX_NOTICE], maxsplit=1)[0]
 
-    return tuple(_report(group, about_message, notice, only=only) for group in about_recipients)
+class _Notice:
+    """The part for people, which most reports can do without."""
+
+    __slots__ = ("_mail", "_text")
+
+    def __init__(self, mail: Mail) -> None:
+        self._mail = mail
+        self._text: str | None = None
+
+    def __call__(self) -> str:
+        if self._text is None:
+            self._text = PASTED.split(self._mail.text[:MAX_NOTICE], maxsplit=1)[0]
+        return self._text
 
 
 def _names_recipient(group: Group) -> bool:
     return any(name in group for name in RECIPIENT_FIELDS) or ("action" in group and "status" in group)
 
 
-def _report(group: Group, fields: Group, notice: Callable[[], str], *, only: bool) -> Report:
+def _report(group: Group, fields: Group, notice: _Notice, *, only: bool) -> Report:
     final = address.typed(group.get("final-recipient"))
     original = address.typed(group.get("original-recipient"))
     if original and "+" in original:
@@ -150,7 +165,7 @@ def _report(group: Group, fields: Group, notice: Callable[[], str], *, only: boo
     )
 
 
-def _kind(action: str | None, status: str | None, notice: Callable[[], str], words: str | None) -> Kind:
+def _kind(action: str | None, status: str | None, notice: _Notice, words: str | None) -> Kind:
     kind = next((kind for beginning, kind in KIND_BY_ACTION if action and action.startswith(beginning)), None)
     if kind is None:
         kind = KIND_BY_CLASS[status[0]] if status else Kind.BOUNCE

@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from html import unescape
 
 from parsers.charset import decode
-from parsers.headers import Headers, content_type, read_headers
+from parsers.headers import content_type, read_headers
 
 MAX_TEXT = 1_048_576
 """Octets of one part that are decoded to text.  Notices have a few thousand; what follows is the returned message."""

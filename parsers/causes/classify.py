@@ -9,6 +9,7 @@ A set of rules is one whole number, in which each rule has a bit, the first rule
 once, and the lowest bit that is left decides.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -119,24 +120,20 @@ class Condition:
     def __init__(self, wanted: Iterable[Iterable[Fact]]) -> None:
         """`wanted`: for each rule in order the facts of which one is enough; none: the rule has no such condition."""
         self.absent: Rules = 0  # the rules that do not have it
-        self.by_fact: dict[Fact, Rules] = {}
+        self.by_fact: defaultdict[Fact, Rules] = defaultdict(int)
         for number, facts in enumerate(map(frozenset, wanted)):
             for fact in facts:
-                self.by_fact[fact] = self.by_fact.get(fact, 0) | 1 << number
+                self.by_fact[fact] |= 1 << number
             if not facts:
                 self.absent |= 1 << number
 
-    def named(self, facts: Iterable[Fact]) -> Rules:
-        """The rules that name one of `facts`."""
-        rules, by_fact = 0, self.by_fact
+    def met(self, facts: Iterable[Fact]) -> Rules:
+        """The rules whose condition holds, those that have none included."""
+        rules, by_fact = self.absent, self.by_fact
         for fact in facts:
             if fact in by_fact:
                 rules |= by_fact[fact]
         return rules
-
-    def met(self, facts: Iterable[Fact]) -> Rules:
-        """The rules whose condition holds, those that have none included."""
-        return self.absent | self.named(facts)
 
 
 class Engine:
@@ -147,9 +144,15 @@ class Engine:
         self._words = PatternSet(p for rule in rules for p in (*rule.text, *rule.also, *rule.unless))
         self._whole = PatternSet(p for rule in rules for p in rule.raw)
         word, whole = self._words.number.__getitem__, self._whole.number.__getitem__
-        self._text = Condition(map(word, rule.text) for rule in rules)
-        self._also = Condition(map(word, rule.also) for rule in rules)
-        self._unless = Condition(map(word, rule.unless) for rule in rules)
+        text, also, unless = (
+            Condition(map(word, patterns) for patterns in column)
+            for column in zip(*((rule.text, rule.also, rule.unless) for rule in rules), strict=True)
+        )
+        self._by_words = (text.absent, also.absent)
+        self._by_word = [
+            (text.by_fact[number], also.by_fact[number], unless.by_fact[number])
+            for number in self._words.number.values()
+        ]  # for each pattern the rules that name it
         self._raw = Condition(map(whole, rule.raw) for rule in rules)
         self._status = Condition(rule.status for rule in rules)
         self._code = Condition(rule.code for rule in rules)
@@ -160,10 +163,15 @@ class Engine:
         self, *, text: str, raw: str, status: Iterable[str], code: int | None, host: Iterable[str], refusal: str
     ) -> Rule:
         """The first rule in order of which every condition holds; the last rule of all has none."""
-        found = self._words.found_in(text)
-        met = self._text.met(found) & self._also.met(found) & ~self._unless.named(found)
-        met &= self._raw.met(self._whole.found_in(raw)) & self._status.met(status) & self._host.met(host)
-        met &= self._code.met(() if code is None else (code,)) & self._refusal.met((refusal,))
+        (by_text, by_also), barred = self._by_words, 0
+        for number in self._words.found_in(text):
+            named_in_text, named_in_also, named_in_unless = self._by_word[number]
+            by_text |= named_in_text
+            by_also |= named_in_also
+            barred |= named_in_unless
+        met = by_text & by_also & ~barred & self._status.met(status) & self._host.met(host)
+        met &= self._raw.met(self._whole.found_in(raw)) & self._refusal.met((refusal,))
+        met &= self._code.met((code,) if code is not None else ())
         return self._rules[(met & -met).bit_length() - 1]
 
 
