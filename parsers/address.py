@@ -17,7 +17,7 @@ MAX_FIELD = 65_536
 
 ATOM = r'[^\s\x00-\x20\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"(),:;<>@\[\]\\]'
 SIMPLE = re.compile(rf"{ATOM}+@{ATOM}+")
-NAMED = re.compile(rf'(?:[^<>"(),]*<)?({ATOM}+@{ATOM}+)>?')
+NAMED = re.compile(rf'[^<>"(),]*<({ATOM}+@{ATOM}+)>?')
 MAILBOX = re.compile(rf'(?:{ATOM}+|"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*")@(?:{ATOM}+|\[[\w.:-]+\])')
 PIECE = re.compile(r'"(?:[^"\\]|\\.)*"?|\([^()]*\)?|<[^<>]*>?|,|[^",(<]+|.', re.S)
 EMBEDDED = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")
@@ -57,10 +57,11 @@ def all_of(values: list[str]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for value in values:
         if len(value) <= MAX_ADDRESS:
-            if "<" not in value and SIMPLE.fullmatch(value):
-                found[value] = None
-                continue
-            if named := NAMED.fullmatch(value):
+            if "<" not in value:
+                if SIMPLE.fullmatch(value):
+                    found[value] = None
+                    continue
+            elif named := NAMED.fullmatch(value):
                 found[named[1]] = None
                 continue
         one: list[str] = []

@@ -55,11 +55,11 @@ def evidence(mail: Mail) -> Evidence:
     """All that `mail` says about the message that it answers, whatever kind of notice it is."""
     own, sent = mail.headers, returned(mail)
     own_id, original_id = message_id(own.get("message-id")), message_id(sent.get("message-id"))
-    related = dict.fromkeys(one for one in (*_related(own), *_related(sent)) if one not in (own_id, original_id))
+    related = [one for one in _related(own) + _related(sent) if one not in (own_id, original_id)]
     return Evidence(
         message_id=tidy(own_id, MAX_LINE),
         original_message_id=tidy(original_id, MAX_LINE),
-        related_ids=tidy_all(related, MAX_LINE)[:MAX_IDS],
+        related_ids=tidy_all(dict.fromkeys(related), MAX_LINE)[:MAX_IDS] if related else (),
         failed_recipients=_addresses(own, ("x-failed-recipients",)),
         delivered_to=_addresses(own, DELIVERED),
         original_from=_first(sent, "from"),
@@ -151,7 +151,8 @@ def date(value: str | None) -> datetime | None:
 
 
 def _related(headers: Headers) -> list[str]:
-    return [one for value in headers.all_of(RELATED) for one in MESSAGE_ID.findall(value)]
+    values = headers.all_of(RELATED)
+    return MESSAGE_ID.findall(" ".join(values)) if values else []
 
 
 def _addresses(headers: Headers, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -114,9 +114,14 @@ class Part:
             return encoded[:limit]
 
     @property
+    def is_report(self) -> bool:
+        """Whether it is a delivery report (RFC 3464), by whichever of its names."""
+        return self.type.endswith("delivery-status")
+
+    @property
     def text_limit(self) -> int:
         """How many octets of it are decoded to text."""
-        return MAX_REPORT if self.type.endswith("delivery-status") else MAX_TEXT
+        return MAX_REPORT if self.is_report else MAX_TEXT
 
     @cached_property
     def text(self) -> str:

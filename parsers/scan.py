@@ -51,7 +51,10 @@ def scan(raw: bytes) -> Scan:
     if len(raw) > MAX_BYTES:
         raw = raw[:MAX_BYTES]
         limits.append(f"only the first {MAX_BYTES} bytes were read")
-    return _Scanner(_with_lf(raw), limits).run()
+    data = _with_lf(raw)
+    if not limits and (root := _well_formed(data)):
+        return Scan(data, root, (), guessed=False, limits=())
+    return _Scanner(data, limits).run()
 
 
 def _with_lf(raw: bytes) -> bytes:
@@ -62,6 +65,49 @@ def _with_lf(raw: bytes) -> bytes:
     if b"\r" not in lines:
         return lines
     return raw.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _well_formed(data: bytes) -> Part | None:
+    """The tree of a mail that nobody can read otherwise: a text, or one multipart with all its delimiters in place.
+
+    Most mails are so, and are taken apart in a few leaps from one delimiter to the next.  None: it is not so plain.
+    """
+    root = _part_with_body(data, 0)
+    if root is None or not root.head.multipart:
+        return root
+    delimiter = b"\n--" + root.params.get("boundary", "").encode("utf-8", "surrogateescape")
+    parts: list[Part] = []
+    at = data.find(delimiter, root.body - 1)
+    while at >= 0 and len(delimiter) > len(b"\n--") and len(parts) < MAX_PARTS:
+        behind = at + len(delimiter)
+        end = data.find(b"\n", behind)
+        line = data[behind : end if end >= 0 else None].rstrip(b" \t")
+        if line in (b"", b"--"):
+            if parts:
+                if parts[-1].body > at:
+                    return None
+                parts[-1].end = at
+            if line:
+                root.parts = tuple(parts)
+                return root if parts else None
+            part = _part_with_body(data, end + 1)
+            if part is None or part.head.multipart:
+                return None
+            parts.append(part)
+            behind = part.body - 1
+        at = data.find(delimiter, behind)
+    return None
+
+
+def _part_with_body(data: bytes, start: int) -> Part | None:
+    """The part from octet `start` to the end; None where its header block is not well formed."""
+    if data.startswith(b"\n", start):
+        return Part(data, start, start + 1, len(data)) if start else None
+    blank = data.find(b"\n\n", start, start + MAX_HEADER_BYTES)
+    if blank < 0:
+        return None
+    part = Part(data, start, blank + 2, len(data))
+    return None if part.head.flaws else part
 
 
 def part_at(data: bytes, start: int, end: int) -> Part:
