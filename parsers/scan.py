@@ -52,9 +52,12 @@ def scan(raw: bytes) -> Scan:
         raw = raw[:MAX_BYTES]
         limits.append(f"only the first {MAX_BYTES} bytes were read")
     data = _with_lf(raw)
-    if not limits and (root := _well_formed(data)):
+    blank = len(data) - len(data.lstrip(b"\n")) if data.startswith(b"\n") else 0
+    # an mbox's line is no part of the mail
+    start = data.find(b"\n", blank) + 1 if data.startswith(b"From ", blank) else blank
+    if not limits and not blank and (root := _well_formed(data, start)):
         return Scan(data, root, (), guessed=False, limits=())
-    return _Scanner(data, limits).run()
+    return _Scanner(data, limits, ["blank lines in front"] if blank else []).run(start)
 
 
 def _with_lf(raw: bytes) -> bytes:
@@ -67,12 +70,12 @@ def _with_lf(raw: bytes) -> bytes:
     return raw.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-def _well_formed(data: bytes) -> Part | None:
+def _well_formed(data: bytes, start: int) -> Part | None:
     """The tree of a mail that nobody can read otherwise: a text, or one multipart with all its delimiters in place.
 
     Most mails are so, and are taken apart in a few leaps from one delimiter to the next.  None: it is not so plain.
     """
-    root = _part_with_body(data, 0)
+    root = _part_with_body(data, start)
     if root is None or not root.head.multipart:
         return root
     delimiter = b"\n--" + root.params.get("boundary", "").encode("utf-8", "surrogateescape")
@@ -102,7 +105,7 @@ def _well_formed(data: bytes) -> Part | None:
 def _part_with_body(data: bytes, start: int) -> Part | None:
     """The part from octet `start` to the end; None where its header block is not well formed."""
     if data.startswith(b"\n", start):
-        return Part(data, start, start + 1, len(data)) if start else None
+        return Part(data, start, start + 1, len(data))
     blank = data.find(b"\n\n", start, start + MAX_HEADER_BYTES)
     if blank < 0:
         return None
@@ -131,9 +134,8 @@ def header_block(data: bytes, start: int, end: int | None = None) -> Headers:
 class _Scanner:
     """The state of one scan."""
 
-    def __init__(self, data: bytes, limits: list[str]) -> None:
-        self.data, self.limits = data, limits
-        self.flaws: list[str] = []
+    def __init__(self, data: bytes, limits: list[str], flaws: list[str]) -> None:
+        self.data, self.limits, self.flaws = data, limits, flaws
         self.guessed = False
         self.count = 0
         # The multiparts that are open, innermost last: their delimiter, themselves, their parts so far.
@@ -141,13 +143,7 @@ class _Scanner:
         self.closed: set[bytes] = set()  # the same lines of those that are closed
         self.level_of: dict[bytes, int] = {}  # what stands behind the dashes of a delimiter line -> index into `open`
 
-    def run(self) -> Scan:
-        start = 0
-        if self.data.startswith(b"\n"):
-            start = len(self.data) - len(self.data.lstrip(b"\n"))
-            self.flaws.append("blank lines in front")
-        if self.data.startswith(b"From ", start):  # an mbox's line, no part of the mail
-            start = self.data.find(b"\n", start) + 1
+    def run(self, start: int) -> Scan:
         root = self.begin(start)
         if self.open:
             self.split(root.body)
