@@ -7,7 +7,7 @@ How long a block may be is bounded by the scan.
 import re
 from binascii import Error as BinasciiError
 from binascii import a2b_base64, a2b_qp
-from collections.abc import Iterator
+from collections.abc import Iterator, KeysView
 from functools import lru_cache
 
 from parsers.charset import decode
@@ -64,6 +64,10 @@ class Headers:
 
     def __bool__(self) -> bool:
         return bool(self._first)
+
+    def names(self) -> KeysView[str]:
+        """The lower-case names."""
+        return self._first.keys()
 
     def count(self, name: str) -> int:
         """How many fields are called `name` (lower case)."""

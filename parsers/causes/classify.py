@@ -11,8 +11,8 @@ once, and the lowest bit that is left decides.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 import re2
 
@@ -33,8 +33,7 @@ Fact = int | str
 Rules = int
 """A set of rules, as bits."""
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Why, whether to stop writing to that address, and the name of the rule that decided."""
 
     cause: Cause
@@ -56,16 +55,15 @@ def classify(
     >>> classify(text="550 5.1.1 <joe@example.com>: no such user", status="5.1.1", smtp_code=550, kind=Kind.BOUNCE)
     Verdict(cause=<Cause.USER_UNKNOWN: 'user-unknown'>, permanent=True, rule='user-unknown')
     """
-    engine = _engine()
     raw = fold(text) if text else ""
     own_status = find_status(raw)
     refused_for_good = kind is Kind.BOUNCE and not _is_temporary(smtp_code, own_status, status)
-    rule = engine.first(
+    rule = _engine().first(
         text=words(text) if text else "",
         raw=raw,
-        status=(*_status_facts(own_status), *_status_facts(status)),
+        statuses=(own_status, status) if own_status != status else (status,),
         code=smtp_code,
-        host=_host_facts(remote_mta) if remote_mta else (),
+        host=remote_mta,
         refusal="permanent" if refused_for_good else "temporary",
     )
     stop = rule.cause in STOP_WRITING if rule.permanent is None else rule.permanent
@@ -78,11 +76,8 @@ def _is_temporary(smtp_code: int | None, own_status: str | None, status: str | N
     return said is not None and said.startswith("4")
 
 
-@lru_cache(maxsize=256)
-def _status_facts(status: str | None) -> tuple[str, ...]:
+def _status_facts(status: str) -> tuple[str, ...]:
     """All that a rule may call a status: "5.7.26", "X.7.26", "5.7", "X.7"."""
-    if status is None:
-        return ()
     subject = status.rpartition(".")[0]
     return status, "X" + status[1:], subject, "X" + subject[1:]
 
@@ -129,10 +124,9 @@ class Condition:
 
     def met(self, facts: Iterable[Fact]) -> Rules:
         """The rules whose condition holds, those that have none included."""
-        rules, by_fact = self.absent, self.by_fact
+        rules = self.absent
         for fact in facts:
-            if fact in by_fact:
-                rules |= by_fact[fact]
+            rules |= self.by_fact.get(fact, 0)
         return rules
 
 
@@ -158,9 +152,10 @@ class Engine:
         self._code = Condition(rule.code for rule in rules)
         self._host = Condition(rule.host for rule in rules)
         self._refusal = Condition(filter(None, [rule.refusal]) for rule in rules)
+        self._by_status = lru_cache(maxsize=256)(lambda status: self._status.met(_status_facts(status)))
 
     def first(
-        self, *, text: str, raw: str, status: Iterable[str], code: int | None, host: Iterable[str], refusal: str
+        self, *, text: str, raw: str, statuses: Iterable[str | None], code: int | None, host: str | None, refusal: str
     ) -> Rule:
         """The first rule in order of which every condition holds; the last rule of all has none."""
         (by_text, by_also), barred = self._by_words, 0
@@ -169,9 +164,14 @@ class Engine:
             by_text |= named_in_text
             by_also |= named_in_also
             barred |= named_in_unless
-        met = by_text & by_also & ~barred & self._status.met(status) & self._host.met(host)
-        met &= self._raw.met(self._whole.found_in(raw)) & self._refusal.met((refusal,))
-        met &= self._code.met((code,) if code is not None else ())
+        by_status = self._status.absent
+        for status in statuses:
+            if status is not None:
+                by_status |= self._by_status(status)
+        met = by_text & by_also & ~barred & by_status & self._raw.met(self._whole.found_in(raw))
+        met &= self._host.met(_host_facts(host)) if host else self._host.absent
+        met &= self._code.met((code,)) if code is not None else self._code.absent
+        met &= self._refusal.met((refusal,))
         return self._rules[(met & -met).bit_length() - 1]
 
 
