@@ -19,7 +19,7 @@ from parsers.message import MESSAGE_TYPES, Mail
 from parsers.original import returned
 from parsers.report import Evidence, Kind, Report
 from parsers.said import about, best_reply, best_status, line_at, quoted, refusal
-from parsers.sender import is_failure, is_mailer
+from parsers.sender import is_failure, is_mailer, is_passed_on
 from parsers.status import find_status, is_generic
 
 STATUS_TYPES = frozenset({"message/delivery-status", "message/global-delivery-status", "message/x-delivery-status"})
@@ -59,6 +59,8 @@ def parse(mail: Mail) -> tuple[Report, ...]:
         parts = [part for part in leaves if part.type in RELABELLED and BEGINNING.match(part.text)]
     if not parts:
         parts = [part for part in mail.leaves if part.type in STATUS_TYPES]
+    if parts and mail.root.type != "multipart/report" and is_passed_on(mail):
+        return ()
     return _reports(mail, [group for part in parts for group in groups(part.text)])
 
 

@@ -19,7 +19,16 @@ from parsers.message import HEADER_TYPES, MESSAGE_TYPES, Mail
 from parsers.original import before_original, returned
 from parsers.report import Kind, Report
 from parsers.said import about, best_reply, quoted, refusal, unfold
-from parsers.sender import ANSWERS, is_answer, is_failure, is_mailer, is_named_mailer, states_failure
+from parsers.sender import (
+    ANSWERS,
+    MAILER,
+    is_answer,
+    is_failure,
+    is_mailer,
+    is_named_mailer,
+    is_passed_on,
+    states_failure,
+)
 
 MAX_NOTICE = 20_000
 """Characters of the text that are looked at: a notice is short, what follows is the mail that it is about."""
@@ -36,11 +45,15 @@ DOMAIN = re.compile(r"@[\w-]{1,63}(?:\.[\w-]{1,63}){1,10}")
 OPENING = re.compile(r"(?:^|\n)(?:[ \t<\"*>\[•-]{0,12}|[45]\d\d [<\"]?)\Z")
 LABEL = re.compile(
     r"(?:\b(?:recipients?|rcpt to|users?|user ?id|accounts?|address(?:es|ee)?|mailbox|error-for|delivered to|deliver to"
-    r"|undeliverable\s{1,3}to|delivery to|message to|reach|full|attempts|destination|destinataire|destinatario"
-    r"|empfänger|adressat|saaja|vastaanottaja|aadress(?:ile|il|i)?|получател\w{1,3}|адрес\w{0,3})|宛先|受信者|收件人)"
-    r"[\s:=]{1,4}[\"'<\[(]{0,3}\Z",
+    r"|undeliverable\s{1,3}to|delivery to|message to|reach|full|attempts|destination|destinataire|destinat[aá]ri[oa]"
+    r"|empfänger|adressat|ontvanger|mottagare|modtager|mottaker|saaja|vastaanottaja|aadress(?:ile|il|i)?|adresāt\w{1,3}"
+    r"|gavėj\w{1,3}|получател\w{1,3}|адрес\w{0,3}|одержувач\w{0,3}|odbiorc\w{1,3}|příjemc\w{1,3}|címzett|alıcı)"
+    r"|宛先|受信者|收件人|收件者|받는 ?사람|수신자)(?:\([^()\n]{1,20}\))?"
+    r"[\s:=：]{1,4}[\"'<\[(]{0,3}\Z",
     re.I,
 )
+ID_FIELDS = ("message-id", "received")
+"""What a returned message has, and no summary of an order."""
 ROLE = re.compile(r"(?:postmaster|mailer-daemon|abuse|support|help-?desk|help|no-?reply)@")
 """Whom a notice names as its own people (RFC 2142); they count only where the returned message went to them."""
 SUMMED_UP = re.compile(r"\n[ \t]{0,8}To:[ \t]{0,8}[<\"]?\Z", re.I)
@@ -53,7 +66,9 @@ FAILING = re.compile(
 NAMED_HEADING = re.compile(r"^<[^<>\s@]{1,64}@[^<>\s]{1,255}>:", re.M)
 """qmail's heading, which many others write too."""
 DIGEST = re.compile(
-    r"quarantine|digest|summary|statistics|daily report|maintenance|karantii?n|kokkuvõte|карантин", re.I
+    r"quarantine|digest|summary|statistics|(?:daily|weekly|monthly) .{0,20}report|campaign|maintenance"
+    r"|karantii?n|kokkuvõte|карантин",
+    re.I,
 )
 """In the subject of what a mail server's operator or filter sends to its own users."""
 SENDER_OF_BULK = re.compile(r"bounces?\b.{0,60}@", re.I)
@@ -69,8 +84,9 @@ FORMAL = re.compile(
 """What programs write and people do not."""
 DELAY = re.compile(
     r"\b(?:delayed|not yet (?:been )?delivered|still (?:trying|undelivered|being retried)"
-    r"|will (?:keep trying|be retried|continue to attempt)|no action is required|warning only"
-    r"|temporar(?:y|ily) (?:problem|failure))\b|viibi|задерж",
+    r"|(?:will|attempts) (?:keep trying|be retried|continue to (?:attempt|be made))|will continue"
+    r"|no action is required|warning (?:message )?only|temporar(?:y|ily) (?:problem|failure))\b"
+    r"|viibi|viiväst|задерж|verzögert|vertraagd|retardé|retrasad|ritard|atrasad|fördröjd|forsinke",
     re.I,
 )
 
@@ -108,8 +124,9 @@ def _is_notice(mail: Mail, text: str, *, failure: bool) -> bool:
     """Whether all that is known of the mail says so.
 
     From a mail server's address a failure's subject is enough, or an SMTP reply, or words of failure.  Nobody's address
-    is that of vacation replies too.  On a mailing list, or from any other address, a subject may be anybody's: there
-    the text has to begin like a notice, and the mail must be no answer.
+    is that of vacation replies too, and of shops, banks and couriers: what failed has to be a mail.  On a mailing list,
+    or from any other address, a subject may be anybody's: there the text has to begin like a notice, and the mail must
+    be no answer.
     """
     headers = mail.headers
     subject = headers.get("subject") or ""
@@ -126,11 +143,20 @@ def _is_notice(mail: Mail, text: str, *, failure: bool) -> bool:
     if is_named_mailer(mail):
         return failure or best_reply(text) is not None or (states_failure(text) and not is_answer(mail))
     if is_mailer(mail) and not on_list:
+        if not returned(mail).all_of(ID_FIELDS) and not states_failure(f"{subject}\n\n{text}", of_mail=True):
+            return False
         return (failure or best_reply(text) is not None or states_failure(text)) and not autoreply.parse(mail)
-    if is_answer(mail) or not states_failure(text):
+    if is_passed_on(mail) or not states_failure(text):
         return False
-    returned_whole = any(part.type in MESSAGE_TYPES or part.type in HEADER_TYPES for part in mail.leaves)
-    return returned_whole or FORMAL.search(text, 0, SUMMARY * 4) is not None
+    return _returns_ours(mail) or FORMAL.search(text, 0, SUMMARY * 4) is not None
+
+
+def _returns_ours(mail: Mail) -> bool:
+    """Whether a message is returned, and not by its own sender, who asks about it; nor is it a notice itself."""
+    if not any(part.type in MESSAGE_TYPES or part.type in HEADER_TYPES for part in mail.leaves):
+        return False
+    sent_by = returned(mail).get("from") or ""
+    return not MAILER.search(sent_by) and address.bare(sent_by) != address.bare(mail.headers.get("from"))
 
 
 def _is_anonymous(mail: Mail, text: str) -> bool:
@@ -201,12 +227,21 @@ def _recipients(mail: Mail, text: str) -> list[str]:
             summed_up.setdefault(key, one)
         elif len(mentioned) < MAX_PARAGRAPHS:
             mentioned.setdefault(one, _paragraph(text, start))
+    if named and several:
+        named |= {key: one for key, one in placed.items() if key not in named and _is_refused(text, one)}
     if named or placed:
         return list((named or placed).values())
     # A post to a list went on to its members, and the list is none of them.
     if not failed and len(sent_to) == 1 and "list-id" not in sent:
         return list(sent_to)
-    return list(failed or summed_up.values()) or [one for one in mentioned if states_failure(mentioned[one])]
+    if failed or summed_up or not is_named_mailer(mail):
+        return list(failed or summed_up.values())
+    return [one for one in mentioned if states_failure(mentioned[one])]
+
+
+def _is_refused(text: str, recipient: str) -> bool:
+    words = about(text, recipient)
+    return words is not None and (best_reply(words) is not None or _says_why(words))
 
 
 def _paragraph(text: str, at: int) -> str:
