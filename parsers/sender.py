@@ -48,6 +48,7 @@ FAILURE = re.compile(
     r"undeliver|non[ -]?deliver|not (?:yet )?(?:been )?delivered|can(?:not|'t| not) (?:be )?deliver"
     r"|deliver(?:y|ed|ing)? .{0,30}(?:fail|status|problem|delay|notif|report|error)"
     r"|fail(?:ed|ure) .{0,30}deliver|failure notice|returned (?:mail|to sender|message)|mail (?:failure|error|returned)"
+    r"|(?:mail|message) (?:is |was |has been )?(?:delayed|blocked)|message you sent blocked|cannot send message"
     r"|mail system error|bounce|rejected|could not (?:be delivered|send message)|unable to deliver"
     rf"|{NOT_DELIVERED}",
     re.I,
@@ -83,10 +84,10 @@ FORWARDS = re.compile(r"(?:(?:re|aw|sv|vs|vast|odp): ?)?(?:fwd?|wg|tr|vl|vb|rv|e
 
 def is_mailer(mail: Mail) -> bool:
     """Whether the mail comes from a mail server's own address, or from nobody."""
-    path = mail.headers.raw("return-path")
-    if path is not None and path.strip() == "<>":
+    path = (mail.headers.raw("return-path") or "").strip()
+    if path == "<>" or path.lower().startswith(("<mailer-daemon>", "<mailer-daemon@")):
         return True
-    return is_named_mailer(mail)
+    return not mail.headers.raw("from") or is_named_mailer(mail)
 
 
 def is_named_mailer(mail: Mail) -> bool:

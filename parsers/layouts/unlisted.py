@@ -58,6 +58,14 @@ ROLE = re.compile(r"(?:postmaster|mailer-daemon|abuse|support|help-?desk|help|no
 """Whom a notice names as its own people (RFC 2142); they count only where the returned message went to them."""
 SUMMED_UP = re.compile(r"\n[ \t]{0,8}To:[ \t]{0,8}[<\"]?\Z", re.I)
 """In front of an address: the notice sums up the mail instead of returning it."""
+IN_SUMMARY = re.compile(r"[ \t]{0,8}(?:To|Cc|An|À|Para|A|Kellele|Кому)[ \t]?:", re.I)
+"""What begins the line of such a summary that names all whom the mail went to."""
+HEADED = re.compile(r">?[ \t]?:[ \t]")
+PROGRAMS = re.compile(
+    r"undeliver(?:able|ed) (?:mail|message)|delivery status notification|returned mail|failure notice"
+    r"|(?:mail|message) delivery fail|non-?delivery (?:report|notification)|your message could not be delivered",
+    re.I,
+)
 FAILING = re.compile(
     r"[>\"')\]]{0,3}[ :,.-]{0,4}(?:is |was |has been |does |could |can)?(?:unavailable|unknown"
     r"|not (?:found|exist|be|known)|full|disabled|failed|rejected|over quota|unbekannt|не найден|не существует)",
@@ -141,7 +149,7 @@ def _is_notice(mail: Mail, text: str, *, failure: bool) -> bool:
     if ANSWERS.match(subject) and not states_failure(text):
         return False
     if is_named_mailer(mail):
-        return failure or best_reply(text) is not None or (states_failure(text) and not is_answer(mail))
+        return failure or best_reply(text) is not None or states_failure(text, of_mail=is_answer(mail))
     if is_mailer(mail) and not on_list:
         if not returned(mail).all_of(ID_FIELDS) and not states_failure(f"{subject}\n\n{text}", of_mail=True):
             return False
@@ -160,9 +168,16 @@ def _returns_ours(mail: Mail) -> bool:
 
 
 def _is_anonymous(mail: Mail, text: str) -> bool:
-    """Whether a notice that names nobody is one for sure, and no postmaster's announcement: it returns a mail."""
+    """Whether a notice that names nobody is one for sure, and no postmaster's announcement.
+
+    It returns a mail, or has the subject that a program gives to its notices.
+    """
+    if not is_failure(mail) or not states_failure(text):
+        return False
     sent = returned(mail)
-    return is_failure(mail) and states_failure(text) and ("from" in sent or "subject" in sent)
+    if "from" in sent or "subject" in sent:
+        return True
+    return is_named_mailer(mail) and PROGRAMS.search(mail.headers.get("subject") or "") is not None
 
 
 def _tells(text: str) -> bool:
@@ -217,9 +232,11 @@ def _recipients(mail: Mail, text: str) -> list[str]:
         if key in never:
             continue
         before = text[max(0, start - 40) : start]
-        if key in wanted or (several and AFTERMATH.search(before)):
+        if key in wanted and IN_SUMMARY.match(text, text.rfind("\n", 0, start) + 1, start):
+            summed_up.setdefault(key, one)
+        elif key in wanted or (several and AFTERMATH.search(before)):
             named.setdefault(key, one)
-        elif ROLE.match(key):
+        elif ROLE.match(key) and not HEADED.match(text, end):
             continue
         elif OPENING.search(before) or LABEL.search(before) or FAILING.match(text, end):
             placed.setdefault(key, one)
@@ -236,7 +253,7 @@ def _recipients(mail: Mail, text: str) -> list[str]:
         return list(sent_to)
     if failed or summed_up or not is_named_mailer(mail):
         return list(failed or summed_up.values())
-    return [one for one in mentioned if states_failure(mentioned[one])]
+    return [one for one in mentioned if states_failure(mentioned[one]) or _is_refused(text, one)]
 
 
 def _is_refused(text: str, recipient: str) -> bool:
