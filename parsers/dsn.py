@@ -10,6 +10,7 @@ Fixtures: fixtures/dsn/
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from itertools import takewhile
 
@@ -61,7 +62,10 @@ def parse(mail: Mail) -> tuple[Report, ...]:
         parts = [part for part in mail.leaves if part.type in STATUS_TYPES]
     if parts and mail.root.type != "multipart/report" and is_passed_on(mail):
         return ()
-    return _reports(mail, [group for part in parts for group in groups(part.text)])
+    reports = _reports(mail, [group for part in parts for group in groups(part.text)])
+    if len(reports) == 1 and reports[0].recipient is None and len(failed := _unnamed(mail)) == 1:
+        return (replace(reports[0], recipient=failed[0]),)
+    return reports
 
 
 def _all_groups(mail: Mail) -> list[Group]:
@@ -87,16 +91,22 @@ def parse_nameless(mail: Mail) -> tuple[Report, ...]:
     ):
         return ()
     text = mail.text[:MAX_NOTICE]
+    host = next((_host(group["reporting-mta"]) for group in _all_groups(mail) if "reporting-mta" in group), None)
+    return tuple(
+        refusal(Kind.BOUNCE, recipient, about(text, recipient) or text, reporting_mta=host)
+        for recipient in _unnamed(mail) or (None,)
+    )
+
+
+def _unnamed(mail: Mail) -> tuple[str, ...]:
+    """Whom a report is about that does not say so: what stands alone on a line, or the only one who was written to."""
+    text = mail.text[:MAX_NOTICE]
     alone = dict.fromkeys(found for line in text.split("\n") if "@" in line and (found := address.bare(line)))
     failed = tuple(alone)[:MAX_NAMELESS] or address.all_of(mail.headers.all("x-failed-recipients"))[:MAX_NAMELESS]
     sent_to = address.all_of(returned(mail).all("to"))
     if not failed and len(sent_to) == 1 and "list-id" not in returned(mail):
         failed = sent_to
-    host = next((_host(group["reporting-mta"]) for group in _all_groups(mail) if "reporting-mta" in group), None)
-    return tuple(
-        refusal(Kind.BOUNCE, recipient, about(text, recipient) or text, reporting_mta=host)
-        for recipient in failed or (None,)
-    )
+    return failed
 
 
 def _reports(mail: Mail, found: list[Group]) -> tuple[Report, ...]:
