@@ -17,7 +17,7 @@ from itertools import takewhile
 from parsers import address
 from parsers.fields import Group, groups, without_comments
 from parsers.message import MESSAGE_TYPES, Mail
-from parsers.original import returned
+from parsers.original import before_original, returned
 from parsers.report import Evidence, Kind, Report
 from parsers.said import about, best_reply, best_status, line_at, quoted, refusal
 from parsers.sender import is_failure, is_mailer, is_passed_on
@@ -72,12 +72,23 @@ def _all_groups(mail: Mail) -> list[Group]:
     return [group for part in mail.leaves if part.type in STATUS_TYPES for group in groups(part.text)]
 
 
+def parse_in_text(mail: Mail) -> tuple[Report, ...]:
+    """The same where a mail server put the fields into its text, in front of the returned message."""
+    if mail.root.type == "multipart/report" or not is_mailer(mail):
+        return ()
+    return _in_text(mail, lambda text, at: at <= len(before_original(text)))
+
+
 def parse_pasted(mail: Mail) -> tuple[Report, ...]:
-    """The same where a mail server put the fields into a text, or the mail cannot be taken apart."""
+    """The same anywhere in the text, also of a mail that cannot be taken apart."""
     if mail.root.type != "multipart/report" and not is_mailer(mail):
         return ()
+    return _in_text(mail, lambda _text, _at: True)
+
+
+def _in_text(mail: Mail, counts: Callable[[str, int], bool]) -> tuple[Report, ...]:
     for part in mail.leaves:
-        if part.is_text and (start := PASTED.search(f"\n{part.text}")):
+        if part.is_text and (start := PASTED.search(f"\n{part.text}")) and counts(part.text, start.start()):
             return _reports(mail, groups(part.text[start.start() :]))
     return ()
 
