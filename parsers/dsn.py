@@ -95,7 +95,7 @@ def _in_text(mail: Mail, counts: Callable[[str, int], bool]) -> tuple[Report, ..
 
 def parse_nameless(mail: Mail) -> tuple[Report, ...]:
     """A delivery report that names nobody (Postfix without its log, Haraka): whom the returned mail was for."""
-    if not any(part.type in STATUS_TYPES for part in mail.leaves):
+    if not any(part.type in STATUS_TYPES for part in mail.leaves) or is_passed_on(mail):
         return ()
     if not (
         mail.root.params.get("report-type", "").lower() == "delivery-status" or is_mailer(mail) or is_failure(mail)

@@ -49,7 +49,7 @@ FAILURE = re.compile(
     r"|deliver(?:y|ed|ing)? .{0,30}(?:fail|status|problem|delay|notif|report|error)"
     r"|fail(?:ed|ure) .{0,30}deliver|failure notice|returned (?:mail|to sender|message)|mail (?:failure|error|returned)"
     r"|(?:mail|message) (?:is |was |has been )?(?:delayed|blocked)|message you sent blocked|cannot send message"
-    r"|mail system error|bounce|rejected|could not (?:be delivered|send message)|unable to deliver"
+    r"|mail system error|bounce|rejected|could not (?:be delivered|send message)|\bnot sent\b|unable to deliver"
     rf"|{NOT_DELIVERED}",
     re.I,
 )
@@ -60,7 +60,7 @@ STATEMENT = re.compile(
     r"|\bnot (?:receive|reach)\b|non-delivery report|returned to (?:the )?sender|error was detected while processing"
     r"|\b(?:user unknown|unknown user|no such user|user not found|invalid (?:final|user|recipient|mailbox))\b"
     r"|addresses had (?:permanent|transient)|mailbox (?:is )?full|exceed\w{0,3} [^.!?]{0,20}quota"
-    r"|not be (?:sent|relayed)|rejected by|n'existe pas|не найден"
+    r"|not (?:be |been )?(?:sent|relayed)|rejected by|n'existe pas|не найден"
     rf"|{NOT_DELIVERED}",
     re.I,
 )
@@ -108,9 +108,16 @@ def is_answer(mail: Mail) -> bool:
     return ANSWERS.match(headers.get("subject") or "") is not None
 
 
-def is_passed_on(mail: Mail) -> bool:
-    """Whether a person forwards or quotes what reads like a notice, so that it is none of ours."""
-    return not is_mailer(mail) and (is_answer(mail) or FORWARDS.match(mail.headers.get("subject") or "") is not None)
+def is_passed_on(mail: Mail, in_front: str = "") -> bool:
+    """Whether a person forwards or quotes what reads like a notice, to ask about it: so that it is none of ours.
+
+    in_front   the text before the words of the notice: the person's own, unless the subject is a notice's
+    """
+    if is_mailer(mail):
+        return False
+    if is_answer(mail) or FORWARDS.match(mail.headers.get("subject") or ""):
+        return True
+    return bool(in_front.strip()) and not is_failure(mail)
 
 
 def states_failure(text: str, *, of_mail: bool = False) -> bool:

@@ -34,12 +34,12 @@ def parse(mail: Mail) -> tuple[Report, ...]:
     text = mail.text
     reports: tuple[Report, ...] = ()
     if (start := line_at(text, *OLD)) >= 0:
-        reports = _old(text[start:].partition(":")[2])
-    elif line_at(text, FAILED) >= 0:
+        return _old(text[start:].partition(":")[2]) if not is_passed_on(mail) else ()  # behind a summary of the mail
+    if (start := line_at(text, FAILED)) >= 0:
         reports = _new(text, Kind.BOUNCE)
-    elif line_at(text, DELAYED) >= 0:
+    elif (start := line_at(text, DELAYED)) >= 0:
         reports = _new(text, Kind.DELAY)
-    return reports if reports and not is_passed_on(mail) else ()
+    return reports if reports and not is_passed_on(mail, text[:start]) else ()
 
 
 def _old(text: str) -> tuple[Report, ...]:

@@ -33,7 +33,7 @@ def parse(mail: Mail) -> tuple[Report, ...]:
     """One Report per recipient named, in body order; () where the text is not Exim's."""
     text = mail.text
     start = line_at(text, SENTENCE)
-    if start < 0 or not (head := LIST.search(text, start)) or is_passed_on(mail):
+    if start < 0 or not (head := LIST.search(text, start)) or is_passed_on(mail, text[:start]):
         return ()
     kind = Kind.DELAY if DELAY.search(text, start, head.end()) else Kind.BOUNCE
     failed = address.all_of(mail.headers.all("x-failed-recipients"))

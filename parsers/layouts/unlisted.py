@@ -40,7 +40,7 @@ SUMMARY = 80
 MAX_PARAGRAPHS = 20
 """Paragraphs that are read because an address stands in them."""
 
-LOCAL_PART = re.compile(r"[\w.+'=/-]{1,64}\Z")
+LOCAL_PART = re.compile(r"[\w.+=/-][\w.+'=/-]{0,63}\Z")
 DOMAIN = re.compile(r"@[\w-]{1,63}(?:\.[\w-]{1,63}){1,10}")
 OPENING = re.compile(r"(?:^|\n)(?:[ \t<\"*>\[•-]{0,12}|[45]\d\d [<\"]?)\Z")
 LABEL = re.compile(
