@@ -113,10 +113,19 @@ def parse(mail: Mail) -> tuple[Report, ...]:
         return (refusal(kind, recipients[0], _words(text, recipients[0])),)
     if not recipients:
         return (refusal(kind, None, quoted(text) or unfold(text)),) if _is_anonymous(mail, text) else ()
+    recipients = recipients[:MAX_RECIPIENTS]
+    lines = [(line, {one.lower() for _, _, one in _addresses(line)}) for line in text.split("\n")]
+    others = {one.lower() for one in recipients}
     return tuple(
-        refusal(kind, one, _unwrapped(about(text, one) or quoted(text) or unfold(text)))
-        for one in recipients[:MAX_RECIPIENTS]
+        refusal(kind, one, _unwrapped(about(_apart(lines, one, others), one) or quoted(text) or unfold(text)))
+        for one in recipients
     )
+
+
+def _apart(lines: list[tuple[str, set[str]]], recipient: str, all_of_them: set[str]) -> str:
+    """The text of `lines` with blank ones in the place of those that name other recipients than this."""
+    own = recipient.lower()
+    return "\n".join("" if own not in named and not named.isdisjoint(all_of_them) else line for line, named in lines)
 
 
 def _notice(text: str) -> str:
@@ -245,7 +254,7 @@ def _recipients(mail: Mail, text: str) -> list[str]:
         elif len(mentioned) < MAX_PARAGRAPHS:
             mentioned.setdefault(one, _paragraph(text, start))
     if named and several:
-        named |= {key: one for key, one in placed.items() if key not in named and _is_refused(text, one)}
+        named |= {key: one for key, one in [*placed.items()][:MAX_RECIPIENTS] if _is_refused(text, one)}
     if named or placed:
         return list((named or placed).values())
     # A post to a list went on to its members, and the list is none of them.
