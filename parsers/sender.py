@@ -11,7 +11,8 @@ import re
 from parsers.message import Mail
 
 MAILER = re.compile(
-    r"mailer-?_?daemon|\bpost[_-]?master\b|mail[ .-]?delivery|delivery[ .-](?:sub)?system|mail[ -](?:sub)?system"
+    r"mailer-?_?daemon|(?<![\w.])post[_-]?master\b|mail[ .-]?delivery|delivery[ .-](?:sub)?system"
+    r"|mail[ -](?:sub)?system"
     r"|mdaemon|mail[ -]administrator|bounces?\b.{0,60}@|system administrator|microsoft ?exchange|majordomo-owner|\bndr@"
     r"|delivery[ -]status",
     re.I,
@@ -49,7 +50,8 @@ FAILURE = re.compile(
     r"|deliver(?:y|ed|ing)? .{0,30}(?:fail|status|problem|delay|notif|report|error)"
     r"|fail(?:ed|ure) .{0,30}deliver|failure notice|returned (?:mail|to sender|message)|mail (?:failure|error|returned)"
     r"|(?:mail|message) (?:is |was |has been )?(?:delayed|blocked)|message you sent blocked|cannot send message"
-    r"|mail system error|bounce|rejected|could not (?:be delivered|send message)|\bnot sent\b|unable to deliver"
+    r"|mail system error|bounce|rejected|could not (?:be delivered|send message)|\bnot sent\b|^nd[nr]:"
+    r"|unable to deliver"
     rf"|{NOT_DELIVERED}",
     re.I,
 )
@@ -59,6 +61,7 @@ STATEMENT = re.compile(
     r"|\bdeliver\w{0,5}\b[^.!?]{0,60}\b(?:fail|abort|error|impossible|not possible|delay|unsuccessful|problem)"
     r"|\bnot (?:receive|reach)\b|non-delivery report|returned to (?:the )?sender|error was detected while processing"
     r"|\b(?:user unknown|unknown user|no such user|user not found|invalid (?:final|user|recipient|mailbox))\b"
+    r"|was (?:automatically )?(?:rejected|refused|blocked|returned)"
     r"|addresses had (?:permanent|transient)|mailbox (?:is )?full|exceed\w{0,3} [^.!?]{0,20}quota"
     r"|not (?:be |been )?(?:sent|relayed)|rejected by|n'existe pas|не найден"
     rf"|{NOT_DELIVERED}",
@@ -92,7 +95,8 @@ def is_mailer(mail: Mail) -> bool:
 
 def is_named_mailer(mail: Mail) -> bool:
     """Whether From is a mail server's own address; vacation replies too come from nobody (RFC 3834 §3.3)."""
-    return MAILER.search(mail.headers.get("from") or "") is not None
+    sender = mail.headers.get("from") or ""
+    return MAILER.search(sender) is not None and " on behalf of " not in sender  # Exchange's, about meetings
 
 
 def is_failure(mail: Mail) -> bool:

@@ -45,8 +45,8 @@ DOMAIN = re.compile(r"@[\w-]{1,63}(?:\.[\w-]{1,63}){1,10}")
 OPENING = re.compile(r"(?:^|\n)(?:[ \t<\"*>\[•-]{0,12}|[45]\d\d [<\"]?)\Z")
 LABEL = re.compile(
     r"(?:\b(?:recipients?|rcpt to|users?|user ?id|accounts?|address(?:es|ee)?|mailbox|error-for|delivered to|deliver to"
-    r"|undeliverable\s{1,3}to|delivery to|message to|reach|full|attempts|destination|destinataire|destinat[aá]ri[oa]"
-    r"|empfänger|adressat|ontvanger|mottagare|modtager|mottaker|saaja|vastaanottaja|aadress(?:ile|il|i)?|adresāt\w{1,3}"
+    r"|undeliverable\s{1,3}to|delivery to|message to|sent to|reach|full|attempts|destination|destinataire"
+    r"|destinat[aá]ri[oa]|empfänger|adressat|ontvanger|mottagare|modtager|mottaker|saaja|vastaanottaja|aadress(?:ile|il|i)?|adresāt\w{1,3}"
     r"|gavėj\w{1,3}|получател\w{1,3}|адрес\w{0,3}|одержувач\w{0,3}|odbiorc\w{1,3}|příjemc\w{1,3}|címzett|alıcı)"
     r"|宛先|受信者|收件人|收件者|받는 ?사람|수신자)(?:\([^()\n]{1,20}\))?"
     r"[\s:=：]{1,4}[\"'<\[(]{0,3}\Z",
@@ -62,10 +62,20 @@ IN_SUMMARY = re.compile(r"[ \t]{0,8}(?:To|Cc|An|À|Para|A|Kellele|Кому)[ \t]
 """What begins the line of such a summary that names all whom the mail went to."""
 HEADED = re.compile(r">?[ \t]?:[ \t]")
 PROGRAMS = re.compile(
-    r"undeliver(?:able|ed) (?:mail|message)|delivery status notification|returned mail|failure notice"
-    r"|(?:mail|message) delivery fail|non-?delivery (?:report|notification)|your message could not be delivered",
+    r"undeliver(?:able|ed) (?:mail|message)|delivery status notification|returned mail:|failure notice"
+    r"|^nd[nr]:|(?:mail|message) delivery fail|non-?delivery (?:report|notification)"
+    r"|your message could not be delivered",
     re.I,
 )
+SENDER = re.compile(
+    r"(?<!expanded )(?<!generated )\b(?:from|sender|absender|expéditeur|remitente|mittente|saatjalt"
+    r"|saatja|lähettäjä|отправител\w{1,2}|от)"
+    r"[\s:=]{1,4}[\"'<\[(]{0,3}\Z",
+    re.I,
+)
+"""In front of an address that a mail came from."""
+REFUSES = re.compile(r"\b(?:message|mail) to[\s:]{1,4}[\"'<\[(]{0,3}\Z", re.I)
+"""In front of the notice's own From: a mailbox's filter refuses in the name of its owner."""
 FAILING = re.compile(
     r"[>\"')\]]{0,3}[ :,.-]{0,4}(?:is |was |has been |does |could |can)?(?:unavailable|unknown"
     r"|not (?:found|exist|be|known)|full|disabled|failed|rejected|over quota|unbekannt|не найден|не существует)",
@@ -186,7 +196,7 @@ def _is_anonymous(mail: Mail, text: str) -> bool:
     sent = returned(mail)
     if "from" in sent or "subject" in sent:
         return True
-    return is_named_mailer(mail) and PROGRAMS.search(mail.headers.get("subject") or "") is not None
+    return is_mailer(mail) and PROGRAMS.search(mail.headers.get("subject") or "") is not None
 
 
 def _tells(text: str) -> bool:
@@ -201,7 +211,7 @@ def _words(text: str, recipient: str) -> str:
     words, answer = about(text, recipient), quoted(text)
     if words is None or (best_reply(words) or 0) < 400 or "\n<<< " in text or (answer and words in answer):
         words = answer or words
-    if words is None or (best_reply(words) is None and not _says_why(words)):
+    if words is None or (best_reply(words) is None and (best_reply(text) is not None or not _says_why(words))):
         return unfold(text)
     return _unwrapped(words)
 
@@ -230,6 +240,7 @@ def _recipients(mail: Mail, text: str) -> list[str]:
     sent_to = address.all_of(sent.all("to") + sent.all("cc"))
     ours = mail.headers.all("from") + mail.headers.all("to") + sent.all("from") + sent.all("reply-to")
     never = {one.lower() for one in address.all_of(ours)} - {one.lower() for one in failed}
+    sender = (address.bare(mail.headers.get("from")) or "").lower()
     wanted = {one.lower() for one in (*failed, *sent_to)}
     named: dict[str, str] = {}
     placed: dict[str, str] = {}
@@ -238,14 +249,14 @@ def _recipients(mail: Mail, text: str) -> list[str]:
     several = not FORWARDED.search(text)
     for start, end, one in _addresses(text):
         key = one.lower()
-        if key in never:
-            continue
         before = text[max(0, start - 40) : start]
+        if key in never and not (key == sender and REFUSES.search(before)):
+            continue
         if key in wanted and IN_SUMMARY.match(text, text.rfind("\n", 0, start) + 1, start):
             summed_up.setdefault(key, one)
         elif key in wanted or (several and AFTERMATH.search(before)):
             named.setdefault(key, one)
-        elif ROLE.match(key) and not HEADED.match(text, end):
+        elif (ROLE.match(key) and not HEADED.match(text, end)) or SENDER.search(before):
             continue
         elif OPENING.search(before) or LABEL.search(before) or FAILING.match(text, end):
             placed.setdefault(key, one)
