@@ -39,16 +39,21 @@ SUBJECT = re.compile(
     r"|réponse automatique|absence du bureau|absent du bureau|message d'absence"
     r"|respuesta automática|fuera de la oficina|risposta automatica|fuori (?:sede|ufficio)|resposta automática"
     r"|автоответ|автоматический ответ|нет на (?:месте|работе)|в отпуске|autosvar|frånvar|fravær|automatisk svar"
+    r"|afwezig|absence\b|ausente\b|assente\b|nieobecno|urlop\b|semester(?:svar)?\b|feriesvar|puudun\b"
     r"|automātisk|automatinis atsakymas|automatyczna odpowiedź|odpověď v nepřítomnosti|自動(?:応答|返信)|不在"
     r")",
     re.I,
 )
 AWAY = re.compile(
-    r"(?:(?:hi|hello|dear|tere|hei|hallo|bonjour)\b[^\n]{0,40}\n\s{0,9})?"
-    r"(?:i am|i'm|olen(?: praegu| tällä hetkellä)?|ich bin|je suis) (?:currently |derzeit |actuellement )?"
+    r"(?:(?:hi|hello|dear|tere|hei|hallo|bonjour|hola|hej|buongiorno)\b[^\n]{0,40}\n\s{0,9})?"
+    r"(?:(?:thank you|thanks|many thanks|aitäh|tänan|kiitos|vielen dank|danke|merci|gracias|grazie|tack|dziękuję)\b"
+    r"[^\n.!]{0,60}[.!]\s{1,9})?"
+    r"(?:i am|i'm|i will be|olen(?: praegu| tällä hetkellä)?|ich bin|je suis|estoy|sono|jag är|jeg er|ik ben|jestem|я)"
+    r" (?:currently |derzeit |actuellement |sarò )?"
     r"(?:out of (?:the )?office|on (?:annual |parental |sick )?(?:vacation|holidays?|leave)|away (?:from|until)"
     r"|puhkusel|kontorist (?:ära|väljas)|lomalla|poissa|nicht im (?:büro|haus)|im urlaub|absent"
-    r"|en (?:congé|vacances))\b",
+    r"|en (?:congés?|vacances|vacaciones)|fuera de la oficina|in ferie|fuori (?:sede|ufficio)|på semester|på ferie"
+    r"|afwezig|met vakantie|na urlopie|в отпуске)\b",
     re.I,
 )
 """The first words of a vacation reply that has no header of its own."""

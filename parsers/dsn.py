@@ -9,14 +9,16 @@ Fixtures: fixtures/dsn/
 """
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
 
 from parsers import address
 from parsers.fields import Group, groups, without_comments
 from parsers.message import MESSAGE_TYPES, Mail
-from parsers.original import returned
+from parsers.original import before_original, returned
 from parsers.report import Evidence, Kind, Report
 from parsers.said import about, best_reply, best_status, line_at, quoted, refusal
-from parsers.sender import is_failure, is_mailer
+from parsers.sender import is_failure, is_mailer, is_passed_on
 from parsers.status import find_status, is_generic
 
 STATUS_TYPES = frozenset({"message/delivery-status", "message/global-delivery-status", "message/x-delivery-status"})
@@ -62,42 +64,66 @@ def parse(mail: Mail) -> tuple[Report, ...]:
         parts = [part for part in relabelled if BEGINNING.match(part.text)]
     if not parts:
         parts = [part for part in mail.leaves if part.type in STATUS_TYPES]
-    return _reports(mail, [group for part in parts for group in groups(part.text)]) if parts else ()
+    if not parts:
+        return ()
+    if mail.root.type != "multipart/report" and is_passed_on(mail):
+        return ()
+    reports = _reports(mail, [group for part in parts for group in groups(part.text)])
+    if len(reports) == 1 and reports[0].recipient is None and len(failed := _unnamed(mail)) == 1:
+        return (replace(reports[0], recipient=failed[0]),)
+    return reports
 
 
 def _all_groups(mail: Mail) -> list[Group]:
     return [group for part in mail.leaves if part.type in STATUS_TYPES for group in groups(part.text)]
 
 
+def parse_in_text(mail: Mail) -> tuple[Report, ...]:
+    """The same where a mail server put the fields into its text, in front of the returned message."""
+    if mail.root.type == "multipart/report" or not is_mailer(mail):
+        return ()
+    return _in_text(mail, lambda text, at: at <= len(before_original(text)))
+
+
 def parse_pasted(mail: Mail) -> tuple[Report, ...]:
-    """The same where a mail server put the fields into a text, or the mail cannot be taken apart."""
+    """The same anywhere in the text, also of a mail that cannot be taken apart."""
     if mail.root.type != "multipart/report" and not is_mailer(mail):
         return ()
+    return _in_text(mail, lambda _text, _at: True)
+
+
+def _in_text(mail: Mail, counts: Callable[[str, int], bool]) -> tuple[Report, ...]:
     for part in mail.leaves:
-        if part.is_text and (start := PASTED.search(f"\n{part.text}")):
+        if part.is_text and (start := PASTED.search(f"\n{part.text}")) and counts(part.text, start.start()):
             return _reports(mail, groups(part.text[start.start() :]))
     return ()
 
 
 def parse_nameless(mail: Mail) -> tuple[Report, ...]:
     """A delivery report that names nobody (Postfix without its log, Haraka): whom the returned mail was for."""
-    if not any(part.type in STATUS_TYPES for part in mail.leaves):
+    if not any(part.type in STATUS_TYPES for part in mail.leaves) or is_passed_on(mail):
         return ()
     if not (
         mail.root.params.get("report-type", "").lower() == "delivery-status" or is_mailer(mail) or is_failure(mail)
     ):
         return ()
     text = mail.text[:MAX_NOTICE]
+    host = next((_host(group["reporting-mta"]) for group in _all_groups(mail) if "reporting-mta" in group), None)
+    return tuple(
+        refusal(Kind.BOUNCE, recipient, about(text, recipient) or text, reporting_mta=host)
+        for recipient in _unnamed(mail) or (None,)
+    )
+
+
+def _unnamed(mail: Mail) -> tuple[str, ...]:
+    """Whom a report is about that does not say so: what stands alone on a line, or the only one who was written to."""
+    text = mail.text[:MAX_NOTICE]
     alone = dict.fromkeys(found for line in text.split("\n") if "@" in line and (found := address.bare(line)))
     failed = tuple(alone)[:MAX_NAMELESS] or address.all_of(mail.headers.all("x-failed-recipients"))[:MAX_NAMELESS]
     sent_to = address.all_of(returned(mail).all("to"))
     if not failed and len(sent_to) == 1 and "list-id" not in returned(mail):
         failed = sent_to
-    host = next((_host(group["reporting-mta"]) for group in _all_groups(mail) if "reporting-mta" in group), None)
-    return tuple(
-        refusal(Kind.BOUNCE, recipient, about(text, recipient) or text, reporting_mta=host)
-        for recipient in failed or (None,)
-    )
+    return failed
 
 
 def _reports(mail: Mail, found: list[Group]) -> tuple[Report, ...]:

@@ -14,6 +14,7 @@ ORDER: tuple[tuple[str, Detector], ...] = (
     ("arf", arf.parse),  # standards beat every layout, and these three are told apart by the type of a part
     ("dsn", dsn.parse),
     ("mdn", mdn.parse),
+    ("dsn-in-text", dsn.parse_in_text),  # says more than the layouts around it
     ("qmail", qmail.parse),  # exact first words, cannot take another's mail
     ("exim", exim.parse),  # a sentence of its own each, in any order
     ("postfix", postfix.parse),

@@ -24,7 +24,7 @@ INTRODUCTIONS = (
     *("<", ">"),
 )
 """What stands in front of a server's answer, with nothing but PUNCTUATION between."""
-PUNCTUATION = " \t\r\n:;=([\"'#"
+PUNCTUATION = " \t\r\n,:;=([\"'#"
 TELLING_PUNCTUATION = frozenset(";:=([\"'")
 """What introduces an answer by itself."""
 MAX_PUNCTUATION = 4

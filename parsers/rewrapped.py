@@ -1,5 +1,7 @@
 """A notice that a gateway wrapped into a mail of its own, to add a disclaimer or the word of a virus scanner.
 
+Exchange's rule for disclaimers says "wrap" for what it may not change, and mailboxes and lists pass notices on whole.
+
 Recognised by: a mail server's address on both, and an outer text that says nothing of a failure: otherwise the outer
     mail is the notice, and the inner one the mail that it returns.
 Fixtures: fixtures/dsn/rewrapped-*.eml

@@ -19,6 +19,8 @@ HEADING = re.compile(r"(?:\n|\A|generated (?:by|from) )[ \t<\"]*\Z")
 NEXT_HEADING = re.compile(r"\n[ \t<]{0,8}[^\s<>@:]{1,64}@[^\s<>:]{1,255}>?(?::|[ \t]{0,8}(?:\n|\Z))")
 ANSWER = re.compile(r"\n[ \t]{0,8}(<<< |Out: )?([45][0-5]\d[ -][^\n]{1,1000})")
 
+END = re.compile(r"\n(?:\n|[ \t|]{0,8}-{5})")
+"""The end of a paragraph: a blank line, or a line of dashes."""
 MAX_INDENT = 16
 """Characters looked at in front of a sentence or an address."""
 
@@ -49,6 +51,7 @@ def about(text: str, recipient: str | None) -> str | None:
         if HEADING.search(text, max(0, at - MAX_INDENT), at):
             next_heading = NEXT_HEADING.search(text, behind, end)
             words = _words(text, behind, next_heading.start() if next_heading else end).lstrip(BRACKETS)
+            words = words[:-1] if words.endswith(")") and "(" not in words else words  # "address (user not found)"
             if not words:
                 words = _words(text, end, _end_of_paragraph(text, end + 2))
                 words = words if find_reply(words) or find_status(words) else ""
@@ -81,8 +84,8 @@ def _words(text: str, start: int, end: int) -> str:
 
 
 def _end_of_paragraph(text: str, at: int) -> int:
-    end = text.find("\n\n", at)
-    return len(text) if end < 0 else end
+    end = END.search(text, at)
+    return end.start() if end else len(text)
 
 
 def line_at(text: str, *beginnings: str) -> int:

@@ -15,6 +15,7 @@ from parsers import address
 from parsers.message import Mail
 from parsers.report import Kind, Report
 from parsers.said import line_at, refusal
+from parsers.sender import is_passed_on
 
 OLD = ("did not reach the following recipient(s):", "The following recipient(s) could not be reached:")
 FAILED = "Delivery has failed to these "
@@ -31,13 +32,14 @@ END = ("Original message headers", "----", "________", "Received:")
 def parse(mail: Mail) -> tuple[Report, ...]:
     """One Report per recipient named, in body order; () where the text is not Exchange's."""
     text = mail.text
+    reports: tuple[Report, ...] = ()
     if (start := line_at(text, *OLD)) >= 0:
-        return _old(text[start:].partition(":")[2])
-    if line_at(text, FAILED) >= 0:
-        return _new(text, Kind.BOUNCE)
-    if line_at(text, DELAYED) >= 0:
-        return _new(text, Kind.DELAY)
-    return ()
+        return _old(text[start:].partition(":")[2]) if not is_passed_on(mail) else ()  # behind a summary of the mail
+    if (start := line_at(text, FAILED)) >= 0:
+        reports = _new(text, Kind.BOUNCE)
+    elif (start := line_at(text, DELAYED)) >= 0:
+        reports = _new(text, Kind.DELAY)
+    return reports if reports and not is_passed_on(mail, text[:start]) else ()
 
 
 def _old(text: str) -> tuple[Report, ...]:

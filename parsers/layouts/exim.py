@@ -16,6 +16,7 @@ from parsers import address
 from parsers.message import Mail
 from parsers.report import Kind, Report
 from parsers.said import line_at, refusal
+from parsers.sender import is_passed_on
 
 SENTENCE = "This message was created automatically by"
 LIST = re.compile(
@@ -32,7 +33,7 @@ def parse(mail: Mail) -> tuple[Report, ...]:
     """One Report per recipient named, in body order; () where the text is not Exim's."""
     text = mail.text
     start = line_at(text, SENTENCE)
-    if start < 0 or not (head := LIST.search(text, start)):
+    if start < 0 or not (head := LIST.search(text, start)) or is_passed_on(mail, text[:start]):
         return ()
     kind = Kind.DELAY if DELAY.search(text, start, head.end()) else Kind.BOUNCE
     failed = address.all_of(mail.headers.all("x-failed-recipients"))

@@ -21,6 +21,7 @@ KINDS = (
     (re.compile(r"THIS IS A WARNING ONLY|has been delayed|could not be delivered for more than", re.I), Kind.DELAY),
     (re.compile(r"successfully delivered|was delivered", re.I), Kind.DELIVERED),
 )
+FOLDED = re.compile(r"(?<=\(expanded from)\n[ \t]{1,8}<")
 REMOTE = re.compile(r"host (\S{1,255}?)\[")
 
 
@@ -32,9 +33,9 @@ def parse(mail: Mail) -> tuple[Report, ...]:
         return ()
     found: list[tuple[str, str | None, list[str]]] = []
     first = len(text)
-    for line in text[start.end() :].split("\n"):
+    for line in FOLDED.sub(" <", text[start.end() :]).split("\n"):
         if opened := RECIPIENT.match(line):
-            first = min(first, text.find(line))
+            first = min(first, text.find(f"<{opened[1]}>", start.end()))
             found.append((opened[1], opened[2], [opened[3]]))
         elif found and line.startswith((" ", "\t")):
             found[-1][2].append(line)

@@ -4,6 +4,8 @@ Recognised by: the header field x-amz-sns-message-id and a text that begins with
     first key of such an object.
 Shape: "notificationType" (or "eventType") names the one further object that holds the recipients: "bounce",
     "complaint", "delivery" or "deliveryDelay"; a footer may follow.  The whole may stand as a string in "Message".
+    "mail" tells about the message: its "headers" where they are included, "commonHeaders", and the "messageId" that
+    Amazon answered with when it took the message, and put in place of its Message-ID.
 Source: Amazon, SES developer guide, Amazon SNS notification contents
 Fixtures: fixtures/layouts/sns-*.eml
 """
@@ -14,12 +16,21 @@ from dataclasses import replace
 from typing import Any
 
 from parsers import address
+from parsers.headers import NAME, Headers
 from parsers.message import Mail
 from parsers.report import Kind, Report
 from parsers.said import best_status, refusal
 from parsers.status import find_status
 
 BEGINNING = re.compile(r'\{\s{0,99}"(?:notificationType|eventType|Type)"\s{0,99}:')
+COMMON_HEADERS = (
+    ("Message-ID", "messageId"),
+    ("From", "from"),
+    ("Reply-To", "replyTo"),
+    ("To", "to"),
+    ("Subject", "subject"),
+    ("Date", "date"),
+)
 MAX_JSON = 262_144
 """Characters of the text; SNS sends no more octets (Amazon SNS, quotas)."""
 
@@ -35,6 +46,7 @@ def parse(mail: Mail) -> tuple[Report, ...]:
     if isinstance(message := found.get("Message"), str):
         found = _object(message)
     kind = str(found.get("notificationType") or found.get("eventType") or "").lower()
+    mail.returned = _headers(_dict(found.get("mail")))  # what the evidence is taken from
     if kind == "bounce":
         about = _dict(found.get("bounce"))
         return tuple(_refused(Kind.BOUNCE, one, about) for one in _dicts(about.get("bouncedRecipients")))
@@ -63,6 +75,22 @@ def _refused(kind: Kind, one: dict[str, Any], about: dict[str, Any]) -> Report:
     host = _host(_text(about.get("reportingMTA")))
     report = refusal(kind, _text(one.get("emailAddress")), words, reporting_mta=host)
     return replace(report, status=best_status(find_status(_text(one.get("status")) or ""), words))
+
+
+def _headers(sent: dict[str, Any]) -> Headers:
+    """The header block of the message that the notification is about."""
+    common = _dict(sent.get("commonHeaders"))
+    fields = [(_text(one.get("name")), one.get("value")) for one in _dicts(sent.get("headers"))]
+    fields += [(name, common.get(key)) for name, key in COMMON_HEADERS]
+    fields += [("To", sent.get("destination"))]
+    if own := _text(sent.get("messageId")):
+        fields += [("X-Original-Message-ID", f"<{own}>")]
+    lines = [f"{name}: {' '.join(_listed(value).split())}" for name, value in fields if name and NAME.fullmatch(name)]
+    return Headers("\n".join(lines))
+
+
+def _listed(value: object) -> str:
+    return ", ".join(str(one) for one in value) if isinstance(value, list) else _text(value) or ""
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -19,7 +19,16 @@ from parsers.message import HEADER_TYPES, MESSAGE_TYPES, Mail
 from parsers.original import before_original, returned
 from parsers.report import Kind, Report
 from parsers.said import about, best_reply, quoted, refusal, unfold
-from parsers.sender import ANSWERS, is_answer, is_failure, is_mailer, is_named_mailer, states_failure
+from parsers.sender import (
+    ANSWERS,
+    MAILER,
+    is_answer,
+    is_failure,
+    is_mailer,
+    is_named_mailer,
+    is_passed_on,
+    states_failure,
+)
 
 MAX_NOTICE = 20_000
 """Characters of the text that are looked at: a notice is short, what follows is the mail that it is about."""
@@ -31,20 +40,42 @@ SUMMARY = 80
 MAX_PARAGRAPHS = 20
 """Paragraphs that are read because an address stands in them."""
 
-LOCAL_PART = re.compile(r"[\w.+'=/-]{1,64}\Z")
+LOCAL_PART = re.compile(r"[\w.+=/-][\w.+'=/-]{0,63}\Z")
 DOMAIN = re.compile(r"@[\w-]{1,63}(?:\.[\w-]{1,63}){1,10}")
 OPENING = re.compile(r"(?:^|\n)(?:[ \t<\"*>\[•-]{0,12}|[45]\d\d [<\"]?)\Z")
 LABEL = re.compile(
     r"(?:\b(?:recipients?|rcpt to|users?|user ?id|accounts?|address(?:es|ee)?|mailbox|error-for|delivered to|deliver to"
-    r"|undeliverable\s{1,3}to|delivery to|message to|reach|full|attempts|destination|destinataire|destinatario"
-    r"|empfänger|adressat|saaja|vastaanottaja|aadress(?:ile|il|i)?|получател\w{1,3}|адрес\w{0,3})|宛先|受信者|收件人)"
-    r"[\s:=]{1,4}[\"'<\[(]{0,3}\Z",
+    r"|undeliverable\s{1,3}to|delivery to|message to|sent to|reach|full|attempts|destination|destinataire"
+    r"|destinat[aá]ri[oa]|empfänger|adressat|ontvanger|mottagare|modtager|mottaker|saaja|vastaanottaja|aadress(?:ile|il|i)?|adresāt\w{1,3}"
+    r"|gavėj\w{1,3}|получател\w{1,3}|адрес\w{0,3}|одержувач\w{0,3}|odbiorc\w{1,3}|příjemc\w{1,3}|címzett|alıcı)"
+    r"|宛先|受信者|收件人|收件者|받는 ?사람|수신자)(?:\([^()\n]{1,20}\))?"
+    r"[\s:=：]{1,4}[\"'<\[(]{0,3}\Z",
     re.I,
 )
+ID_FIELDS = ("message-id", "received")
+"""What a returned message has, and no summary of an order."""
 ROLE = re.compile(r"(?:postmaster|mailer-daemon|abuse|support|help-?desk|help|no-?reply)@")
 """Whom a notice names as its own people (RFC 2142); they count only where the returned message went to them."""
 SUMMED_UP = re.compile(r"\n[ \t]{0,8}To:[ \t]{0,8}[<\"]?\Z", re.I)
 """In front of an address: the notice sums up the mail instead of returning it."""
+IN_SUMMARY = re.compile(r"[ \t]{0,8}(?:To|Cc|An|À|Para|A|Kellele|Кому)[ \t]?:", re.I)
+"""What begins the line of such a summary that names all whom the mail went to."""
+HEADED = re.compile(r">?[ \t]?:[ \t]")
+PROGRAMS = re.compile(
+    r"undeliver(?:able|ed) (?:mail|message)|delivery status notification|returned mail:|failure notice"
+    r"|^nd[nr]:|(?:mail|message) delivery fail|non-?delivery (?:report|notification)"
+    r"|your message could not be delivered",
+    re.I,
+)
+SENDER = re.compile(
+    r"(?<!expanded )(?<!generated )\b(?:from|sender|absender|expéditeur|remitente|mittente|saatjalt"
+    r"|saatja|lähettäjä|отправител\w{1,2}|от)"
+    r"[\s:=]{1,4}[\"'<\[(]{0,3}\Z",
+    re.I,
+)
+"""In front of an address that a mail came from."""
+REFUSES = re.compile(r"\b(?:message|mail) to[\s:]{1,4}[\"'<\[(]{0,3}\Z", re.I)
+"""In front of the notice's own From: a mailbox's filter refuses in the name of its owner."""
 FAILING = re.compile(
     r"[>\"')\]]{0,3}[ :,.-]{0,4}(?:is |was |has been |does |could |can)?(?:unavailable|unknown"
     r"|not (?:found|exist|be|known)|full|disabled|failed|rejected|over quota|unbekannt|не найден|не существует)",
@@ -53,7 +84,9 @@ FAILING = re.compile(
 NAMED_HEADING = re.compile(r"^<[^<>\s@]{1,64}@[^<>\s]{1,255}>:", re.M)
 """qmail's heading, which many others write too."""
 DIGEST = re.compile(
-    r"quarantine|digest|summary|statistics|daily report|maintenance|karantii?n|kokkuvõte|карантин", re.I
+    r"quarantine|digest|summary|statistics|(?:daily|weekly|monthly) .{0,20}report|campaign|maintenance"
+    r"|karantii?n|kokkuvõte|карантин",
+    re.I,
 )
 """In the subject of what a mail server's operator or filter sends to its own users."""
 SENDER_OF_BULK = re.compile(r"bounces?\b.{0,60}@", re.I)
@@ -69,8 +102,9 @@ FORMAL = re.compile(
 """What programs write and people do not."""
 DELAY = re.compile(
     r"\b(?:delayed|not yet (?:been )?delivered|still (?:trying|undelivered|being retried)"
-    r"|will (?:keep trying|be retried|continue to attempt)|no action is required|warning only"
-    r"|temporar(?:y|ily) (?:problem|failure))\b|viibi|задерж",
+    r"|(?:will|attempts) (?:keep trying|be retried|continue to (?:attempt|be made))|will continue"
+    r"|no action is required|warning (?:message )?only|temporar(?:y|ily) (?:problem|failure))\b"
+    r"|viibi|viiväst|задерж|verzögert|vertraagd|retardé|retrasad|ritard|atrasad|fördröjd|forsinke",
     re.I,
 )
 
@@ -89,10 +123,19 @@ def parse(mail: Mail) -> tuple[Report, ...]:
         return (refusal(kind, recipients[0], _words(text, recipients[0])),)
     if not recipients:
         return (refusal(kind, None, quoted(text) or unfold(text)),) if _is_anonymous(mail, text) else ()
+    recipients = recipients[:MAX_RECIPIENTS]
+    lines = [(line, {one.lower() for _, _, one in _addresses(line)}) for line in text.split("\n")]
+    others = {one.lower() for one in recipients}
     return tuple(
-        refusal(kind, one, _unwrapped(about(text, one) or quoted(text) or unfold(text)))
-        for one in recipients[:MAX_RECIPIENTS]
+        refusal(kind, one, _unwrapped(about(_apart(lines, one, others), one) or quoted(text) or unfold(text)))
+        for one in recipients
     )
+
+
+def _apart(lines: list[tuple[str, set[str]]], recipient: str, all_of_them: set[str]) -> str:
+    """The text of `lines` with blank ones in the place of those that name other recipients than this."""
+    own = recipient.lower()
+    return "\n".join("" if own not in named and not named.isdisjoint(all_of_them) else line for line, named in lines)
 
 
 def _notice(text: str) -> str:
@@ -108,8 +151,9 @@ def _is_notice(mail: Mail, text: str, *, failure: bool) -> bool:
     """Whether all that is known of the mail says so.
 
     From a mail server's address a failure's subject is enough, or an SMTP reply, or words of failure.  Nobody's address
-    is that of vacation replies too.  On a mailing list, or from any other address, a subject may be anybody's: there
-    the text has to begin like a notice, and the mail must be no answer.
+    is that of vacation replies too, and of shops, banks and couriers: what failed has to be a mail.  On a mailing list,
+    or from any other address, a subject may be anybody's: there the text has to begin like a notice, and the mail must
+    be no answer.
     """
     headers = mail.headers
     subject = headers.get("subject") or ""
@@ -124,19 +168,35 @@ def _is_notice(mail: Mail, text: str, *, failure: bool) -> bool:
     if ANSWERS.match(subject) and not states_failure(text):
         return False
     if is_named_mailer(mail):
-        return failure or best_reply(text) is not None or (states_failure(text) and not is_answer(mail))
+        return failure or best_reply(text) is not None or states_failure(text, of_mail=is_answer(mail))
     if is_mailer(mail) and not on_list:
+        if not returned(mail).all_of(ID_FIELDS) and not states_failure(f"{subject}\n\n{text}", of_mail=True):
+            return False
         return (failure or best_reply(text) is not None or states_failure(text)) and not autoreply.parse(mail)
-    if is_answer(mail) or not states_failure(text):
+    if is_passed_on(mail) or not states_failure(text):
         return False
-    returned_whole = any(part.type in MESSAGE_TYPES or part.type in HEADER_TYPES for part in mail.leaves)
-    return returned_whole or FORMAL.search(text, 0, SUMMARY * 4) is not None
+    return _returns_ours(mail) or FORMAL.search(text, 0, SUMMARY * 4) is not None
+
+
+def _returns_ours(mail: Mail) -> bool:
+    """Whether a message is returned, and not by its own sender, who asks about it; nor is it a notice itself."""
+    if not any(part.type in MESSAGE_TYPES or part.type in HEADER_TYPES for part in mail.leaves):
+        return False
+    sent_by = returned(mail).get("from") or ""
+    return not MAILER.search(sent_by) and address.bare(sent_by) != address.bare(mail.headers.get("from"))
 
 
 def _is_anonymous(mail: Mail, text: str) -> bool:
-    """Whether a notice that names nobody is one for sure, and no postmaster's announcement: it returns a mail."""
+    """Whether a notice that names nobody is one for sure, and no postmaster's announcement.
+
+    It returns a mail, or has the subject that a program gives to its notices.
+    """
+    if not is_failure(mail) or not states_failure(text):
+        return False
     sent = returned(mail)
-    return is_failure(mail) and states_failure(text) and ("from" in sent or "subject" in sent)
+    if "from" in sent or "subject" in sent:
+        return True
+    return is_mailer(mail) and PROGRAMS.search(mail.headers.get("subject") or "") is not None
 
 
 def _tells(text: str) -> bool:
@@ -151,7 +211,7 @@ def _words(text: str, recipient: str) -> str:
     words, answer = about(text, recipient), quoted(text)
     if words is None or (best_reply(words) or 0) < 400 or "\n<<< " in text or (answer and words in answer):
         words = answer or words
-    if words is None or (best_reply(words) is None and not _says_why(words)):
+    if words is None or (best_reply(words) is None and (best_reply(text) is not None or not _says_why(words))):
         return unfold(text)
     return _unwrapped(words)
 
@@ -180,6 +240,7 @@ def _recipients(mail: Mail, text: str) -> list[str]:
     sent_to = address.all_of(sent.all("to") + sent.all("cc"))
     ours = mail.headers.all("from") + mail.headers.all("to") + sent.all("from") + sent.all("reply-to")
     never = {one.lower() for one in address.all_of(ours)} - {one.lower() for one in failed}
+    sender = (address.bare(mail.headers.get("from")) or "").lower()
     wanted = {one.lower() for one in (*failed, *sent_to)}
     named: dict[str, str] = {}
     placed: dict[str, str] = {}
@@ -188,12 +249,14 @@ def _recipients(mail: Mail, text: str) -> list[str]:
     several = not FORWARDED.search(text)
     for start, end, one in _addresses(text):
         key = one.lower()
-        if key in never:
-            continue
         before = text[max(0, start - 40) : start]
-        if key in wanted or (several and AFTERMATH.search(before)):
+        if key in never and not (key == sender and REFUSES.search(before)):
+            continue
+        if key in wanted and IN_SUMMARY.match(text, text.rfind("\n", 0, start) + 1, start):
+            summed_up.setdefault(key, one)
+        elif key in wanted or (several and AFTERMATH.search(before)):
             named.setdefault(key, one)
-        elif ROLE.match(key):
+        elif (ROLE.match(key) and not HEADED.match(text, end)) or SENDER.search(before):
             continue
         elif OPENING.search(before) or LABEL.search(before) or FAILING.match(text, end):
             placed.setdefault(key, one)
@@ -201,12 +264,21 @@ def _recipients(mail: Mail, text: str) -> list[str]:
             summed_up.setdefault(key, one)
         elif len(mentioned) < MAX_PARAGRAPHS:
             mentioned.setdefault(one, _paragraph(text, start))
+    if named and several:
+        named |= {key: one for key, one in [*placed.items()][:MAX_RECIPIENTS] if _is_refused(text, one)}
     if named or placed:
         return list((named or placed).values())
     # A post to a list went on to its members, and the list is none of them.
     if not failed and len(sent_to) == 1 and "list-id" not in sent:
         return list(sent_to)
-    return list(failed or summed_up.values()) or [one for one in mentioned if states_failure(mentioned[one])]
+    if failed or summed_up or not is_named_mailer(mail):
+        return list(failed or summed_up.values())
+    return [one for one in mentioned if states_failure(mentioned[one]) or _is_refused(text, one)]
+
+
+def _is_refused(text: str, recipient: str) -> bool:
+    words = about(text, recipient)
+    return words is not None and (best_reply(words) is not None or _says_why(words))
 
 
 def _paragraph(text: str, at: int) -> str:
