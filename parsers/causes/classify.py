@@ -2,28 +2,23 @@
 
 What is known of a reply is a set of facts: the patterns found in it, its codes, the server's name, whether the
 refusal is final.  A rule needs one fact out of each of its conditions.  All patterns are matched in two passes over the
-text (its words, and the whole of it) by RE2 sets, which take linear time whatever the text.  A set cannot fail silently
-here: too little memory is an error when it is built; while matching, RE2 only empties its cache of states and goes on.
+text: its words, and the whole of it.
 
 A set of rules is one whole number, in which each rule has a bit, the first rule the lowest: so every rule is tried at
 once, and the lowest bit that is left decides.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from typing import NamedTuple
-
-import re2
 
 from parsers.causes.cause import Cause
 from parsers.causes.rule import Rule, load_rules
 from parsers.causes.wording import fold, words
+from parsers.patterns import PatternSet
 from parsers.report import Kind
 from parsers.status import find_status
-
-SET_MEMORY = 16 << 20
-"""Bytes that one set of patterns may take, its cache of automaton states included."""
 
 STOP_WRITING = frozenset({Cause.USER_UNKNOWN, Cause.MAILBOX_MOVED, Cause.DOMAIN_UNKNOWN, Cause.DOMAIN_ACCEPTS_NO_MAIL})
 """The causes that are permanent when the refusal is."""
@@ -89,24 +84,6 @@ def _host_facts(host: str) -> Iterator[str]:
     while dot >= 0:
         yield name[dot:]
         dot = name.find(".", dot + 1)
-
-
-class PatternSet:
-    """Patterns matched all at once; each distinct one has a number."""
-
-    def __init__(self, patterns: Iterable[str]) -> None:
-        """Compile.  Raises re2.error for a wrong pattern or too little memory."""
-        options = re2.Options()
-        options.max_mem = SET_MEMORY
-        options.never_capture = True
-        options.log_errors = False
-        self._set = re2.Set.SearchSet(options)
-        self.number: dict[str, int] = {pattern: self._set.Add(pattern) for pattern in dict.fromkeys(patterns)}
-        self._set.Compile()
-
-    def found_in(self, text: str) -> Sequence[int]:
-        """The numbers of the patterns found."""
-        return self._set.Match(text.encode("utf-8", "replace")) or ()
 
 
 class Condition:

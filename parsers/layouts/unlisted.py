@@ -17,6 +17,7 @@ from parsers.causes.cause import Cause
 from parsers.causes.classify import classify
 from parsers.message import HEADER_TYPES, MESSAGE_TYPES, Mail
 from parsers.original import before_original, returned
+from parsers.patterns import Phrases
 from parsers.report import Kind, Report
 from parsers.said import about, best_reply, quoted, refusal, unfold
 from parsers.sender import (
@@ -61,11 +62,10 @@ SUMMED_UP = re.compile(r"\n[ \t]{0,8}To:[ \t]{0,8}[<\"]?\Z", re.I)
 IN_SUMMARY = re.compile(r"[ \t]{0,8}(?:To|Cc|An|À|Para|A|Kellele|Кому)[ \t]?:", re.I)
 """What begins the line of such a summary that names all whom the mail went to."""
 HEADED = re.compile(r">?[ \t]?:[ \t]")
-PROGRAMS = re.compile(
+PROGRAMS = Phrases(
     r"undeliver(?:able|ed) (?:mail|message)|delivery status notification|returned mail:|failure notice"
     r"|^nd[nr]:|(?:mail|message) delivery fail|non-?delivery (?:report|notification)"
-    r"|your message could not be delivered",
-    re.I,
+    r"|your message could not be delivered"
 )
 SENDER = re.compile(
     r"(?<!expanded )(?<!generated )\b(?:from|sender|absender|expéditeur|remitente|mittente|saatjalt"
@@ -83,29 +83,27 @@ FAILING = re.compile(
 )
 NAMED_HEADING = re.compile(r"^<[^<>\s@]{1,64}@[^<>\s]{1,255}>:", re.M)
 """qmail's heading, which many others write too."""
-DIGEST = re.compile(
+DIGEST = Phrases(
     r"quarantine|digest|summary|statistics|(?:daily|weekly|monthly) .{0,20}report|campaign|maintenance"
-    r"|karantii?n|kokkuvõte|карантин",
-    re.I,
+    r"|karantii?n|kokkuvõte|карантин"
 )
 """In the subject of what a mail server's operator or filter sends to its own users."""
 SENDER_OF_BULK = re.compile(r"bounces?\b.{0,60}@", re.I)
 AFTERMATH = re.compile(r"\n[45]\d\d [<\"]?\Z")
 """In front of an address: Sendmail's own line about a recipient, "554 <a@example.com>... 550 Host unknown"."""
 WRAPPED = re.compile(r"[45]\d\d <?[^\s<>]{1,320}>?\.\.\. (?=[45]\d\d )")
-FORWARDED = re.compile(r"expanded from|generated from|forwarded to", re.I)
+FORWARDED = Phrases(r"expanded from|generated from|forwarded to")
 FORMAL = re.compile(
     r"following (?:recipient|user|address)(?:e?s|\(e?s\))?:\s{1,6}[\"'<>*\[ -]{0,6}[^\s@<>\"]{1,64}@"
     r"|^-{2,10} ?non-delivery report|^<<< |^RCPT TO:",
     re.I | re.M,
 )
 """What programs write and people do not."""
-DELAY = re.compile(
+DELAY = Phrases(
     r"\b(?:delayed|not yet (?:been )?delivered|still (?:trying|undelivered|being retried)"
     r"|(?:will|attempts) (?:keep trying|be retried|continue to (?:attempt|be made))|will continue"
     r"|no action is required|warning (?:message )?only|temporar(?:y|ily) (?:problem|failure))\b"
-    r"|viibi|viiväst|задерж|verzögert|vertraagd|retardé|retrasad|ritard|atrasad|fördröjd|forsinke",
-    re.I,
+    r"|viibi|viiväst|задерж|verzögert|vertraagd|retardé|retrasad|ritard|atrasad|fördröjd|forsinke"
 )
 
 
@@ -118,7 +116,7 @@ def parse(mail: Mail) -> tuple[Report, ...]:
     if not _is_notice(mail, text, failure=failure):
         return ()
     recipients = _recipients(mail, text)
-    kind = Kind.DELAY if DELAY.search(mail.headers.get("subject") or "") or DELAY.search(text) else Kind.BOUNCE
+    kind = Kind.DELAY if DELAY.found_in(mail.headers.get("subject") or "") or DELAY.found_in(text) else Kind.BOUNCE
     if len(recipients) == 1:
         return (refusal(kind, recipients[0], _words(text, recipients[0])),)
     if not recipients:
@@ -157,7 +155,7 @@ def _is_notice(mail: Mail, text: str, *, failure: bool) -> bool:
     """
     headers = mail.headers
     subject = headers.get("subject") or ""
-    if DIGEST.search(subject):
+    if DIGEST.found_in(subject):
         return False
     on_list = "list-id" in headers or "list-unsubscribe" in headers
     if on_list and is_named_mailer(mail):
@@ -183,7 +181,7 @@ def _returns_ours(mail: Mail) -> bool:
     if not any(part.type in MESSAGE_TYPES or part.type in HEADER_TYPES for part in mail.leaves):
         return False
     sent_by = returned(mail).get("from") or ""
-    return not MAILER.search(sent_by) and address.bare(sent_by) != address.bare(mail.headers.get("from"))
+    return not MAILER.found_in(sent_by) and address.bare(sent_by) != address.bare(mail.headers.get("from"))
 
 
 def _is_anonymous(mail: Mail, text: str) -> bool:
@@ -196,7 +194,7 @@ def _is_anonymous(mail: Mail, text: str) -> bool:
     sent = returned(mail)
     if "from" in sent or "subject" in sent:
         return True
-    return is_mailer(mail) and PROGRAMS.search(mail.headers.get("subject") or "") is not None
+    return is_mailer(mail) and PROGRAMS.found_in(mail.headers.get("subject") or "")
 
 
 def _tells(text: str) -> bool:
@@ -246,7 +244,7 @@ def _recipients(mail: Mail, text: str) -> list[str]:
     placed: dict[str, str] = {}
     summed_up: dict[str, str] = {}
     mentioned: dict[str, str] = {}  # and the paragraphs that they stand in
-    several = not FORWARDED.search(text)
+    several = not FORWARDED.found_in(text)
     for start, end, one in _addresses(text):
         key = one.lower()
         before = text[max(0, start - 40) : start]
