@@ -67,6 +67,7 @@ STATEMENT = (
 )
 STATEMENTS, STATEMENT_AT = Phrases(STATEMENT), re.compile(STATEMENT, re.I)
 """What a notice says of itself in its first sentences."""
+QUOTED = re.compile(r"\n[>|]")
 MAX_FIRST_WORDS = 2_000
 """Characters of a text in which the statement is looked for."""
 MAIL = re.compile(
@@ -131,6 +132,8 @@ def states_failure(text: str, *, of_mail: bool = False) -> bool:
     text = text[:MAX_FIRST_WORDS]
     if not STATEMENTS.found_in(text):
         return False
+    if not of_mail and not QUOTED.search(f"\n{text}"):
+        return True
     for found in STATEMENT_AT.finditer(text):
         start, end = found.span()
         if text.startswith((">", "|"), text.rfind("\n", 0, start) + 1):

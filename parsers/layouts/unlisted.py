@@ -41,7 +41,7 @@ SUMMARY = 80
 MAX_PARAGRAPHS = 20
 """Paragraphs that are read because an address stands in them."""
 
-LOCAL_PART = re.compile(r"[\w.+=/-][\w.+'=/-]{0,63}\Z")
+LOCAL_PART_REVERSED = re.compile(r"[\w.+'=/-]{1,64}")
 DOMAIN = re.compile(r"@[\w-]{1,63}(?:\.[\w-]{1,63}){1,10}")
 OPENING = re.compile(r"(?:^|\n)(?:[ \t<\"*>\[•-]{0,12}|[45]\d\d [<\"]?)\Z")
 LABEL = re.compile(
@@ -226,9 +226,9 @@ def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
     """Where addresses begin and end in `text`, and they."""
     at = text.find("@")
     while at >= 0:
-        local, domain = LOCAL_PART.search(text, max(0, at - 64), at), DOMAIN.match(text, at)
-        if local and domain:
-            yield local.start(), domain.end(), local[0] + domain[0]
+        reversed_local, domain = LOCAL_PART_REVERSED.match(text[max(0, at - 64) : at][::-1]), DOMAIN.match(text, at)
+        if reversed_local and domain and (local := reversed_local[0][::-1].lstrip("'")):
+            yield at - len(local), domain.end(), local + domain[0]
         at = text.find("@", at + 1)
 
 
