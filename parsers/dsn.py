@@ -26,14 +26,15 @@ MAX_NOTICE = 65_536
 """Characters of the part for people that are searched for each recipient; a hundred recipients take a tenth of it."""
 MAX_NAMELESS = 100
 """Recipients taken from the text of a report that names none itself."""
-KIND_BY_ACTION = (
-    ("fail", Kind.BOUNCE),
-    ("delay", Kind.DELAY),
-    ("deliver", Kind.DELIVERED),
-    ("relay", Kind.RELAYED),
-    ("expand", Kind.EXPANDED),
-)
+KIND_BY_ACTION = {
+    "fail": Kind.BOUNCE,
+    "delay": Kind.DELAY,
+    "deliver": Kind.DELIVERED,
+    "relay": Kind.RELAYED,
+    "expand": Kind.EXPANDED,
+}
 """By how the Action's first word begins (RFC 3464 §2.3.3); some write "failure" or "delayed;"."""
+ACTION = re.compile("|".join(KIND_BY_ACTION))
 FINAL_WORDS = "Envelope expired"
 """OpenSMTPD's reason for giving up, under "Action: delayed" and a text about a delay."""
 ALWAYS_FINAL = "This is the nullmailer delivery system."
@@ -45,8 +46,8 @@ STATUS = re.compile(r"[^\w(]{0,9}([245]\.\d{1,3}\.\d{1,3})(?!\d|\.\d)", re.ASCII
 PASTED = re.compile(r"\n(?:Reporting-MTA|(?:Final|Original)-Recipient):", re.I)
 BEGINNING = re.compile(r"\s{0,99}(?:Reporting-MTA|Original-Envelope-Id|(?:Final|Original)-Recipient):", re.I)
 NO_EVIDENCE = Evidence()
-MESSAGE_FIELDS = ("reporting-mta", "original-envelope-id")
-RECIPIENT_FIELDS = ("final-recipient", "original-recipient", "x-actual-recipient")
+MESSAGE_FIELDS = frozenset({"reporting-mta", "original-envelope-id"})
+RECIPIENT_FIELDS = frozenset({"final-recipient", "original-recipient", "x-actual-recipient"})
 
 
 def parse(mail: Mail) -> tuple[Report, ...]:
@@ -130,7 +131,7 @@ def _reports(mail: Mail, found: list[Group]) -> tuple[Report, ...]:
     about_recipients = [group for group in found if _names_recipient(group)]
     if not about_recipients:
         return ()
-    about_message = next((group for group in found if any(name in group for name in MESSAGE_FIELDS)), {})
+    about_message = next((group for group in found if not MESSAGE_FIELDS.isdisjoint(group)), {})
     notice = _Notice(mail)
     only = len(about_recipients) == 1
     return tuple([_report(group, about_message, notice, only=only) for group in about_recipients])
@@ -152,7 +153,7 @@ class _Notice:
 
 
 def _names_recipient(group: Group) -> bool:
-    return any(name in group for name in RECIPIENT_FIELDS) or ("action" in group and "status" in group)
+    return not RECIPIENT_FIELDS.isdisjoint(group) or ("action" in group and "status" in group)
 
 
 def _report(group: Group, fields: Group, notice: _Notice, *, only: bool) -> Report:
@@ -174,7 +175,7 @@ def _report(group: Group, fields: Group, notice: _Notice, *, only: bool) -> Repo
             more = quoted(notice()) or more
         code = code or best_reply(more)
     status = best_status(stated, words, more)
-    action = without_comments(group.get("action", "")).strip().split(" ")[0].strip(";,.").lower() or None
+    action = without_comments(group.get("action", "")).strip().partition(" ")[0].strip(";,.").lower() or None
     envelope_id = fields.get("original-envelope-id")
     return Report(
         kind=_kind(action, status, notice, words or more),
@@ -192,8 +193,9 @@ def _report(group: Group, fields: Group, notice: _Notice, *, only: bool) -> Repo
 
 
 def _kind(action: str | None, status: str | None, notice: _Notice, words: str | None) -> Kind:
-    kind = next((kind for beginning, kind in KIND_BY_ACTION if action and action.startswith(beginning)), None)
-    if kind is None:
+    if action and (begun := ACTION.match(action)):
+        kind = KIND_BY_ACTION[begun[0]]
+    else:
         kind = KIND_BY_CLASS[status[0]] if status else Kind.BOUNCE
     if kind is Kind.DELAY and ((words and FINAL_WORDS in words) or line_at(notice(), ALWAYS_FINAL) >= 0):
         return Kind.BOUNCE

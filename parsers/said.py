@@ -119,13 +119,20 @@ def best_status(stated: str | None, *words: str | None) -> str | None:
             return answered[1]
     if stated is not None and not is_generic(stated) and stated not in EXPIRED:
         return stated
-    found = [status for text in words if text and (status := find_status(text))]
-    return next((status for status in found if not is_generic(status)), stated or next(iter(found), None))
+    for text in words:
+        if text and (found := find_status(text)):
+            if not is_generic(found):
+                return found
+            stated = stated or found
+    return stated
 
 
 def best_reply(*words: str | None) -> int | None:
     """The first reply code in `words`, best first."""
-    return next((code for text in words if text and (code := find_reply(text))), None)
+    for text in words:
+        if text and (code := find_reply(text)):
+            return code
+    return None
 
 
 def refusal(
