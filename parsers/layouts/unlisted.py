@@ -61,6 +61,13 @@ DELAY = re.compile(
     r"|viibi|viiväst|задерж|verzögert|vertraagd|retardé|retrasad|ritard|atrasad|fördröjd|forsinke",
     re.I,
 )
+FINAL = re.compile(
+    r"(?<!not a )\bpermanent (?:fatal )?(?:error|failure)|failed permanently|\b(?:given|giving|gave) up\b|too long\b"
+    r"|will not (?:be )?(?:re-?tr|try)|(?:deleted|removed) from (?:the )?(?:mail )?queue|retry timeout|expired"
+    r"|returned to sender|returned mail:",
+    re.I,
+)
+"""A refusal for now that became a bounce: the reason may still be called temporary."""
 
 
 def parse(mail: Mail) -> tuple[Report, ...]:
@@ -72,7 +79,7 @@ def parse(mail: Mail) -> tuple[Report, ...]:
     if not _is_notice(mail, text, failure=failure):
         return ()
     recipients = named.recipients(mail, text)
-    kind = Kind.DELAY if DELAY.search(mail.headers.get("subject") or "") or DELAY.search(text) else Kind.BOUNCE
+    kind = _kind(mail.headers.get("subject") or "", text)
     if len(recipients) == 1:
         return (refusal(kind, recipients[0], _words(text, recipients[0])),)
     if not recipients:
@@ -84,6 +91,12 @@ def parse(mail: Mail) -> tuple[Report, ...]:
         refusal(kind, one, _unwrapped(about(_apart(lines, one, others), one) or quoted(text) or unfold(text)))
         for one in recipients
     )
+
+
+def _kind(subject: str, text: str) -> Kind:
+    if DELAY.search(subject):
+        return Kind.DELAY
+    return Kind.DELAY if DELAY.search(text) and not FINAL.search(f"{subject}\n{text}") else Kind.BOUNCE
 
 
 def _apart(lines: list[tuple[str, set[str]]], recipient: str, all_of_them: set[str]) -> str:
