@@ -121,8 +121,13 @@ def _unnamed(mail: Mail) -> tuple[str, ...]:
 
 
 def _reports(mail: Mail, found: list[Group]) -> tuple[Report, ...]:
-    about_recipients = [group for group in found if _names_recipient(group)]
     about_message = next((group for group in found if any(name in group for name in MESSAGE_FIELDS)), {})
+    about_recipients: list[tuple[Group, Group]] = []
+    for group in found:
+        if any(name in group for name in MESSAGE_FIELDS):
+            about_message = group  # several reports in one mail
+        if _names_recipient(group):
+            about_recipients.append((group, about_message))
     only = len(about_recipients) == 1
 
     @cache
@@ -130,7 +135,7 @@ def _reports(mail: Mail, found: list[Group]) -> tuple[Report, ...]:
         """The part for people, which most reports can do without."""
         return PASTED.split(mail.text[:MAX_NOTICE], maxsplit=1)[0]
 
-    return tuple(_report(group, about_message, notice, only=only) for group in about_recipients)
+    return tuple(_report(group, fields, notice, only=only) for group, fields in about_recipients)
 
 
 def _names_recipient(group: Group) -> bool:
