@@ -48,6 +48,11 @@ SENDER = re.compile(
     re.I,
 )
 """In front of an address that a mail came from."""
+CONTACT = re.compile(
+    r"(?:[^\n@]{0,80}\b)?(?:contact|support|help|questions?|assistance|kontakt|küsimus\w{0,4}|abi|помощ\w)\b[^\n@]{0,80}\n",
+    re.I,
+)
+"""The first line of a paragraph whose addresses are those of the server's people."""
 REFUSES = re.compile(r"\b(?:message|mail) to[\s:]{1,4}[\"'<\[(]{0,3}\Z", re.I)
 """In front of the notice's own From: a mailbox's filter refuses in the name of its owner."""
 FAILING = re.compile(
@@ -83,7 +88,7 @@ def recipients(mail: Mail, text: str) -> list[str]:
             summed_up.setdefault(key, one)
         elif key in wanted or (several and AFTERMATH.search(before)):
             named.setdefault(key, one)
-        elif (ROLE.match(key) and not HEADED.match(text, end)) or SENDER.search(before):
+        elif (ROLE.match(key) and not HEADED.match(text, end)) or SENDER.search(before) or _is_contact(text, start):
             continue
         elif OPENING.search(before) or LABEL.search(before) or FAILING.match(text, end):
             placed.setdefault(key, one)
@@ -101,6 +106,11 @@ def recipients(mail: Mail, text: str) -> list[str]:
     if failed or summed_up or not is_named_mailer(mail):
         return list(failed or summed_up.values())
     return [one for one in mentioned if states_failure(mentioned[one]) or _is_refused(text, one)]
+
+
+def _is_contact(text: str, at: int) -> bool:
+    paragraph = text.rfind("\n\n", 0, at)
+    return CONTACT.match(text, paragraph + 2 if paragraph >= 0 else 0) is not None
 
 
 def _is_refused(text: str, recipient: str) -> bool:
