@@ -61,6 +61,23 @@ DELAY = re.compile(
     r"|viibi|viiväst|задерж|verzögert|vertraagd|retardé|retrasad|ritard|atrasad|fördröjd|forsinke",
     re.I,
 )
+SUCCESSES = (
+    (re.compile(r"^delivery status notification \(expanded\)", re.I), Kind.EXPANDED),
+    (
+        re.compile(r"^delivery status notification \(relay|\bsuccessfully relayed to\b|\brelayed (?:to|via) non", re.I),
+        Kind.RELAYED,
+    ),
+    (
+        re.compile(
+            r"^delivery status notification \(success|^delivery confirmation|\bsuccessfully delivered\b"
+            r"|\bsuccessful delivery notifications|\byour (?:message|mail) (?:was|has been) delivered to\b"
+            r"|toimetati kätte|erfolgreich zugestellt|remis avec succès|entregado correctamente|успешно доставлен",
+            re.I,
+        ),
+        Kind.DELIVERED,
+    ),
+)
+"""In the subject or the text of what was asked for (RFC 3461 §4.1, NOTIFY=SUCCESS)."""
 FINAL = re.compile(
     r"(?<!not a )\bpermanent (?:fatal )?(?:error|failure)|failed permanently|\b(?:given|giving|gave) up\b|too long\b"
     r"|will not (?:be )?(?:re-?tr|try)|(?:deleted|removed) from (?:the )?(?:mail )?queue|retry timeout|expired"
@@ -76,6 +93,9 @@ def parse(mail: Mail) -> tuple[Report, ...]:
     if not failure and not is_mailer(mail):
         return ()
     text = _notice(mail.text)
+    if success := _success(mail, text):
+        delivered = named.recipients(mail, text)[: named.MAX_RECIPIENTS]
+        return tuple(refusal(success, one, about(text, one) or unfold(text)) for one in delivered)
     if not _is_notice(mail, text, failure=failure):
         return ()
     recipients = named.recipients(mail, text)
@@ -91,6 +111,14 @@ def parse(mail: Mail) -> tuple[Report, ...]:
         refusal(kind, one, _unwrapped(about(_apart(lines, one, others), one) or quoted(text) or unfold(text)))
         for one in recipients
     )
+
+
+def _success(mail: Mail, text: str) -> Kind | None:
+    """What a mail server says went well; None where it says anything else."""
+    if not is_named_mailer(mail) or states_failure(text) or (best_reply(text) or 0) >= 400:
+        return None
+    words = f"{mail.headers.get('subject') or ''}\n{text}"
+    return next((kind for pattern, kind in SUCCESSES if pattern.search(words)), None)
 
 
 def _kind(subject: str, text: str) -> Kind:
