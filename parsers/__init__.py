@@ -7,6 +7,7 @@ from parsers.finish import MAX_REPORTS, finish
 from parsers.message import Mail, read
 from parsers.order import ORDER
 from parsers.original import evidence
+from parsers.part import MAX_REPORT
 from parsers.report import Kind, Outcome, Report
 from parsers.tidy import tidy
 
@@ -34,17 +35,16 @@ def _parse(raw: bytes) -> Outcome:
     mail = read(raw)
     problems = list(mail.problems)
     detector, reports = _detect(mail, problems)
-    cut = [f"only the first {MAX_REPORTS} reports were read"] if len(reports) > MAX_REPORTS else []
-    cut += [
-        f"only the first {part.text_limit} bytes of a delivery report were read"
-        for part in mail.leaves
-        if part.type.endswith("delivery-status") and len(part.payload) > part.text_limit
-    ]
+    truncated = mail.truncated
+    if len(reports) > MAX_REPORTS:
+        problems.append(f"only the first {MAX_REPORTS} reports were read")
+        truncated = True
+    for part in mail.leaves:
+        if part.end - part.body > MAX_REPORT and part.is_report:
+            problems.append(f"only the first {MAX_REPORT} bytes of a delivery report were read")
+            truncated = True
     return Outcome(
-        reports=finish(reports, evidence(mail)),
-        detector=detector,
-        problems=(*problems, *cut),
-        truncated=mail.truncated or bool(cut),
+        reports=finish(reports, evidence(mail)), detector=detector, problems=tuple(problems), truncated=truncated
     )
 
 

@@ -17,7 +17,7 @@ MAX_FIELD = 65_536
 
 ATOM = r'[^\s\x00-\x20\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"(),:;<>@\[\]\\]'
 SIMPLE = re.compile(rf"{ATOM}+@{ATOM}+")
-NAMED = re.compile(rf'(?:[^<>"(),]*<)?({ATOM}+@{ATOM}+)>?')
+NAMED = re.compile(rf'[^<>"(),]*<({ATOM}+@{ATOM}+)>?')
 MAILBOX = re.compile(rf'(?:{ATOM}+|"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*")@(?:{ATOM}+|\[[\w.:-]+\])')
 PIECE = re.compile(r'"(?:[^"\\]|\\.)*"?|\([^()]*\)?|<[^<>]*>?|,|[^",(<]+|.', re.S)
 EMBEDDED = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")
@@ -56,9 +56,14 @@ def all_of(values: list[str]) -> tuple[str, ...]:
     """Every address in fields that hold lists of them, each once, in order."""
     found: dict[str, None] = {}
     for value in values:
-        if len(value) <= MAX_ADDRESS and (named := NAMED.fullmatch(value)):
-            found[named[1]] = None
-            continue
+        if len(value) <= MAX_ADDRESS:
+            if "<" not in value:
+                if SIMPLE.fullmatch(value):
+                    found[value] = None
+                    continue
+            elif named := NAMED.fullmatch(value):
+                found[named[1]] = None
+                continue
         one: list[str] = []
         for piece in [*PIECE.findall(value[:MAX_FIELD]), ","]:
             if piece != ",":

@@ -65,7 +65,7 @@ def parse(mail: Mail) -> tuple[Report, ...]:
     if mail.root.type == "multipart/report" or "list-id" in headers or "list-post" in headers:
         return ()
     sender = headers.get("from") or ""
-    if MAILER.search(sender):
+    if MAILER.found_in(sender):
         return ()
     submitted = (headers.raw("auto-submitted") or "").strip().lower()
     subject = headers.get("subject") or ""

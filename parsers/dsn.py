@@ -11,8 +11,6 @@ Fixtures: fixtures/dsn/
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
-from itertools import takewhile
 
 from parsers import address
 from parsers.fields import Group, groups, without_comments
@@ -28,14 +26,15 @@ MAX_NOTICE = 65_536
 """Characters of the part for people that are searched for each recipient; a hundred recipients take a tenth of it."""
 MAX_NAMELESS = 100
 """Recipients taken from the text of a report that names none itself."""
-KIND_BY_ACTION = (
-    ("fail", Kind.BOUNCE),
-    ("delay", Kind.DELAY),
-    ("deliver", Kind.DELIVERED),
-    ("relay", Kind.RELAYED),
-    ("expand", Kind.EXPANDED),
-)
+KIND_BY_ACTION = {
+    "fail": Kind.BOUNCE,
+    "delay": Kind.DELAY,
+    "deliver": Kind.DELIVERED,
+    "relay": Kind.RELAYED,
+    "expand": Kind.EXPANDED,
+}
 """By how the Action's first word begins (RFC 3464 §2.3.3); some write "failure" or "delayed;"."""
+ACTION = re.compile("|".join(KIND_BY_ACTION))
 FINAL_WORDS = "Envelope expired"
 """OpenSMTPD's reason for giving up, under "Action: delayed" and a text about a delay."""
 ALWAYS_FINAL = "This is the nullmailer delivery system."
@@ -47,20 +46,28 @@ STATUS = re.compile(r"[^\w(]{0,9}([245]\.\d{1,3}\.\d{1,3})(?!\d|\.\d)", re.ASCII
 PASTED = re.compile(r"\n(?:Reporting-MTA|(?:Final|Original)-Recipient):", re.I)
 BEGINNING = re.compile(r"\s{0,99}(?:Reporting-MTA|Original-Envelope-Id|(?:Final|Original)-Recipient):", re.I)
 NO_EVIDENCE = Evidence()
-MESSAGE_FIELDS = ("reporting-mta", "original-envelope-id")
-RECIPIENT_FIELDS = ("final-recipient", "original-recipient", "x-actual-recipient")
+MESSAGE_FIELDS = frozenset({"reporting-mta", "original-envelope-id"})
+RECIPIENT_FIELDS = frozenset({"final-recipient", "original-recipient", "x-actual-recipient"})
 
 
 def parse(mail: Mail) -> tuple[Report, ...]:
     """One Report for each recipient, in body order; () where there is no delivery report."""
     # What stands behind the returned message belongs to it (the two may share a boundary).
-    leaves = list(takewhile(lambda part: part.type not in MESSAGE_TYPES, mail.leaves))
-    parts = [part for part in leaves if part.type in STATUS_TYPES]
+    parts, relabelled = [], []
+    for part in mail.leaves:
+        if part.type in MESSAGE_TYPES:
+            break
+        if part.type in STATUS_TYPES:
+            parts.append(part)
+        elif part.type in RELABELLED:
+            relabelled.append(part)
     if not parts:
-        parts = [part for part in leaves if part.type in RELABELLED and BEGINNING.match(part.text)]
+        parts = [part for part in relabelled if BEGINNING.match(part.text)]
     if not parts:
         parts = [part for part in mail.leaves if part.type in STATUS_TYPES]
-    if parts and mail.root.type != "multipart/report" and is_passed_on(mail):
+    if not parts:
+        return ()
+    if mail.root.type != "multipart/report" and is_passed_on(mail):
         return ()
     reports = _reports(mail, [group for part in parts for group in groups(part.text)])
     if len(reports) == 1 and reports[0].recipient is None and len(failed := _unnamed(mail)) == 1:
@@ -121,28 +128,40 @@ def _unnamed(mail: Mail) -> tuple[str, ...]:
 
 
 def _reports(mail: Mail, found: list[Group]) -> tuple[Report, ...]:
-    about_message = next((group for group in found if any(name in group for name in MESSAGE_FIELDS)), {})
+    about_message = next((group for group in found if not MESSAGE_FIELDS.isdisjoint(group)), {})
     about_recipients: list[tuple[Group, Group]] = []
     for group in found:
-        if any(name in group for name in MESSAGE_FIELDS):
+        if not MESSAGE_FIELDS.isdisjoint(group):
             about_message = group  # several reports in one mail
         if _names_recipient(group):
             about_recipients.append((group, about_message))
+    if not about_recipients:
+        return ()
+    notice = _Notice(mail)
     only = len(about_recipients) == 1
+    return tuple([_report(group, fields, notice, only=only) for group, fields in about_recipients])
 
-    @cache
-    def notice() -> str:
-        """The part for people, which most reports can do without."""
-        return PASTED.split(mail.text[:MAX_NOTICE], maxsplit=1)[0]
 
-    return tuple(_report(group, fields, notice, only=only) for group, fields in about_recipients)
+class _Notice:
+    """The part for people, which most reports can do without."""
+
+    __slots__ = ("_mail", "_text")
+
+    def __init__(self, mail: Mail) -> None:
+        self._mail = mail
+        self._text: str | None = None
+
+    def __call__(self) -> str:
+        if self._text is None:
+            self._text = PASTED.split(self._mail.text[:MAX_NOTICE], maxsplit=1)[0]
+        return self._text
 
 
 def _names_recipient(group: Group) -> bool:
-    return any(name in group for name in RECIPIENT_FIELDS) or ("action" in group and "status" in group)
+    return not RECIPIENT_FIELDS.isdisjoint(group) or ("action" in group and "status" in group)
 
 
-def _report(group: Group, fields: Group, notice: Callable[[], str], *, only: bool) -> Report:
+def _report(group: Group, fields: Group, notice: _Notice, *, only: bool) -> Report:
     final = address.typed(group.get("final-recipient"))
     original = address.typed(group.get("original-recipient"))
     if original and "+" in original:
@@ -161,7 +180,7 @@ def _report(group: Group, fields: Group, notice: Callable[[], str], *, only: boo
             more = quoted(notice()) or more
         code = code or best_reply(more)
     status = best_status(stated, words, more)
-    action = without_comments(group.get("action", "")).strip().split(" ")[0].strip(";,.").lower() or None
+    action = without_comments(group.get("action", "")).strip().partition(" ")[0].strip(";,.").lower() or None
     envelope_id = fields.get("original-envelope-id")
     return Report(
         kind=_kind(action, status, notice, words or more),
@@ -178,9 +197,10 @@ def _report(group: Group, fields: Group, notice: Callable[[], str], *, only: boo
     )
 
 
-def _kind(action: str | None, status: str | None, notice: Callable[[], str], words: str | None) -> Kind:
-    kind = next((kind for beginning, kind in KIND_BY_ACTION if action and action.startswith(beginning)), None)
-    if kind is None:
+def _kind(action: str | None, status: str | None, notice: _Notice, words: str | None) -> Kind:
+    if action and (begun := ACTION.match(action)):
+        kind = KIND_BY_ACTION[begun[0]]
+    else:
         kind = KIND_BY_CLASS[status[0]] if status else Kind.BOUNCE
     if kind is Kind.DELAY and ((words and FINAL_WORDS in words) or line_at(notice(), ALWAYS_FINAL) >= 0):
         return Kind.BOUNCE

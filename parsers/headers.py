@@ -7,7 +7,7 @@ How long a block may be is bounded by the scan.
 import re
 from binascii import Error as BinasciiError
 from binascii import a2b_base64, a2b_qp
-from collections.abc import Iterable
+from collections.abc import Iterator, KeysView
 from functools import lru_cache
 
 from parsers.charset import decode
@@ -19,7 +19,6 @@ MAX_CONTENT_TYPE = 2_000
 
 LINE = re.compile(r"\n(?![ \t])")
 NAME = re.compile(r"[!-9;-~]+")
-FIELD = re.compile(rf"\n(?![ \t])(?:({NAME.pattern}):)?")
 FOLD = re.compile(r"\n[ \t]*")
 ENCODED_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
 PARAMETER = re.compile(r';[ \t]*([\w.*-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s;]*))', re.ASCII)
@@ -32,17 +31,33 @@ class Headers:
     flawless  every line was a field, or went on with one
     """
 
-    __slots__ = ("_first", "_names", "_values", "flawless")
+    __slots__ = ("_first", "_lines", "_repeated", "flawless")
 
     def __init__(self, block: str) -> None:
-        # ["", name, value, name, value ...]; the name is None where a line has none
-        found = FIELD.split(f"\n{block}" if block else "", MAX_FIELDS)
-        names, self._values = found[1::2], found[2::2]
-        self.flawless = None not in names and not found[0] and len(names) < MAX_FIELDS
+        lines = LINE.split(block, MAX_FIELDS) if block else []
+        self._index(lines)
+        names = "".join(self._first)
+        self.flawless = (
+            len(lines) <= MAX_FIELDS
+            and "" not in self._first
+            and " " not in names
+            and names.isascii()
+            and names.isprintable()
+        )
         if not self.flawless:
-            names, self._values = _salvaged(block)
-        self._names = "\n".join(names).lower().split("\n")
-        self._first = dict(zip(reversed(self._names), reversed(self._values), strict=False))
+            self._index(_salvaged(lines[:MAX_FIELDS]))
+
+    def _index(self, lines: list[str]) -> None:
+        self._lines = lines
+        self._first: dict[str, str] = {}
+        self._repeated: list[str] = []
+        first = self._first
+        for line in reversed(lines):
+            name, colon, value = line.partition(":")
+            name = name.lower() if colon else ""
+            if name in first:
+                self._repeated.append(name)
+            first[name] = value
 
     def __contains__(self, name: str) -> bool:
         return name in self._first
@@ -50,9 +65,13 @@ class Headers:
     def __bool__(self) -> bool:
         return bool(self._first)
 
+    def names(self) -> KeysView[str]:
+        """The lower-case names."""
+        return self._first.keys()
+
     def count(self, name: str) -> int:
         """How many fields are called `name` (lower case)."""
-        return self._names.count(name)
+        return (name in self._first) + self._repeated.count(name)
 
     def raw(self, name: str) -> str | None:
         """The first field `name` (lower case) as it stands, folds and all."""
@@ -65,20 +84,23 @@ class Headers:
 
     def all(self, name: str) -> list[str]:
         """Every field `name` (lower case) that is not empty, unfolded and decoded."""
-        value = self._first.get(name)
-        if value is None:
-            return []
-        if self._names.count(name) == 1:
-            return [text] if (text := clean(value)) else []
-        return [text for one, value in self.items() if one == name and (text := clean(value))]
+        return self.all_of((name,))
 
     def all_of(self, names: tuple[str, ...]) -> list[str]:
-        """What `all` gives for each of `names`, in their order."""
-        return [text for name in names if name in self._first for text in self.all(name)]
+        """Every field of `names` (lower case) that is not empty, in the order of `names`."""
+        found: list[str] = []
+        for name in names:
+            if name in self._repeated:
+                found += [text for one, value in self.items() if one == name and (text := clean(value))]
+            elif name in self._first and (text := clean(self._first[name])):
+                found.append(text)
+        return found
 
-    def items(self) -> Iterable[tuple[str, str]]:
+    def items(self) -> Iterator[tuple[str, str]]:
         """Every field as (lower-case name, value as it stands)."""
-        return zip(self._names, self._values, strict=False)
+        for line in self._lines:
+            name, _, value = line.partition(":")
+            yield name.lower(), value
 
 
 def read_headers(block: bytes) -> Headers:
@@ -87,12 +109,11 @@ def read_headers(block: bytes) -> Headers:
     return Headers(block.rstrip(b"\n").decode("utf-8", "surrogateescape"))
 
 
-def _salvaged(block: str) -> tuple[list[str], list[str]]:
-    """Names and values of the fields among lines that are none; blanks behind a name are forgiven."""
-    fields = [line.partition(":") for line in LINE.split(block, MAX_FIELDS)[:MAX_FIELDS]]
-    named = ((name.rstrip(" \t"), value) for name, colon, value in fields if colon)
-    kept = [(name, value) for name, value in named if NAME.fullmatch(name)]
-    return [name for name, _ in kept], [value for _, value in kept]
+def _salvaged(lines: list[str]) -> list[str]:
+    """The fields among lines that are none; blanks behind a name are forgiven."""
+    fields = [line.partition(":") for line in lines]
+    named = [(name.rstrip(" \t"), value) for name, colon, value in fields if colon]
+    return [f"{name}:{value}" for name, value in named if NAME.fullmatch(name)]
 
 
 def clean(value: str) -> str:

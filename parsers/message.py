@@ -74,7 +74,7 @@ def read(raw: bytes, *, depth: int = 0) -> Mail:
     """Take `raw` apart.  Never raises: what cannot be read is one part of plain text."""
     found = scan(raw)
     root, problems = found.root, list(found.limits)
-    if found.guessed and root.is_multipart and not found.limits and len(found.data) <= MAX_LIBRARY_BYTES:
+    if found.guessed and root.head.multipart and not found.limits and len(found.data) <= MAX_LIBRARY_BYTES:
         root = _ask_libraries(found)
     return Mail(root, tuple(problems), truncated=bool(found.limits), depth=depth)
 
@@ -92,7 +92,7 @@ def _ask_libraries(found: Scan) -> Part:
 
 
 def _count(root: Part) -> int:
-    return sum(1 for _ in root.leaves())
+    return len(root.leaves())
 
 
 def by_flanker(data: bytes) -> Part:

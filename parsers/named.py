@@ -12,6 +12,7 @@ from parsers.causes.cause import Cause
 from parsers.causes.classify import classify
 from parsers.message import Mail
 from parsers.original import returned
+from parsers.patterns import Phrases
 from parsers.report import Kind
 from parsers.said import about, best_reply
 from parsers.sender import is_named_mailer, states_failure
@@ -21,7 +22,7 @@ MAX_RECIPIENTS = 100
 MAX_PARAGRAPHS = 20
 """Paragraphs that are read because an address stands in them."""
 
-LOCAL_PART = re.compile(r"[\w.+=/-][\w.+'=/-]{0,63}\Z")
+LOCAL_PART_REVERSED = re.compile(r"[\w.+'=/-]{1,64}")
 DOMAIN = re.compile(r"@[\w-]{1,63}(?:\.[\w-]{1,63}){1,10}")
 OPENING = re.compile(r"(?:^|\n)(?:[ \t<\"*>\[•-]{0,12}|[45]\d\d [<\"]?)\Z")
 LABEL = re.compile(
@@ -62,7 +63,7 @@ FAILING = re.compile(
 )
 AFTERMATH = re.compile(r"\n[45]\d\d [<\"]?\Z")
 """In front of an address: Sendmail's own line about a recipient, "554 <a@example.com>... 550 Host unknown"."""
-FORWARDED = re.compile(r"expanded from|generated from|forwarded to", re.I)
+FORWARDED = Phrases(r"expanded from|generated from|forwarded to")
 
 
 def recipients(mail: Mail, text: str) -> list[str]:
@@ -78,7 +79,7 @@ def recipients(mail: Mail, text: str) -> list[str]:
     placed: dict[str, str] = {}
     summed_up: dict[str, str] = {}
     mentioned: dict[str, str] = {}  # and the paragraphs that they stand in
-    several = not FORWARDED.search(text)
+    several = not FORWARDED.found_in(text)
     for start, end, one in addresses(text):
         key = one.lower()
         before = text[max(0, start - 40) : start]
@@ -127,9 +128,9 @@ def addresses(text: str) -> Iterator[tuple[int, int, str]]:
     """Where addresses begin and end in `text`, and they."""
     at = text.find("@")
     while at >= 0:
-        local, domain = LOCAL_PART.search(text, max(0, at - 64), at), DOMAIN.match(text, at)
-        if local and domain:
-            yield local.start(), domain.end(), local[0] + domain[0]
+        reversed_local, domain = LOCAL_PART_REVERSED.match(text[max(0, at - 64) : at][::-1]), DOMAIN.match(text, at)
+        if reversed_local and domain and (local := reversed_local[0][::-1].lstrip("'")):
+            yield at - len(local), domain.end(), local + domain[0]
         at = text.find("@", at + 1)
 
 

@@ -9,6 +9,7 @@ Sources: RFC 3462 (multipart/report), RFC 6533 ยง4 (message/global*), RFC 5322 ย
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_tz
+from functools import lru_cache
 
 from parsers import address
 from parsers.headers import Headers
@@ -26,7 +27,7 @@ MAX_ADDRESSES = 100
 MAX_BLOCKS = 200
 """Blocks of a text that are tried as the returned message's header."""
 
-TELLING = ("received", "from", "to", "subject", "date", "message-id")
+TELLING = frozenset({"received", "from", "to", "subject", "date", "message-id"})
 """A block that has three of these is a message's header block."""
 BLOCK = re.compile(
     r"\n(?:Return-Path|Received|Delivered-To|From|To|Subject|Date|Message-ID|MIME-Version|DKIM-Signature|X-[\w-]{1,60}):",
@@ -55,11 +56,11 @@ def evidence(mail: Mail) -> Evidence:
     """All that `mail` says about the message that it answers, whatever kind of notice it is."""
     own, sent = mail.headers, returned(mail)
     own_id, original_id = message_id(own.get("message-id")), message_id(sent.get("message-id"))
-    related = dict.fromkeys(one for one in (*_related(own), *_related(sent)) if one not in (own_id, original_id))
+    related = [one for one in _related(own) + _related(sent) if one not in (own_id, original_id)]
     return Evidence(
         message_id=tidy(own_id, MAX_LINE),
         original_message_id=tidy(original_id, MAX_LINE),
-        related_ids=tidy_all(related, MAX_LINE)[:MAX_IDS],
+        related_ids=tidy_all(dict.fromkeys(related), MAX_LINE)[:MAX_IDS] if related else (),
         failed_recipients=_addresses(own, ("x-failed-recipients",)),
         delivered_to=_addresses(own, DELIVERED),
         original_from=_first(sent, "from"),
@@ -110,6 +111,7 @@ def _pasted(text: str) -> Headers | None:
     return _find_block(text)[1]
 
 
+@lru_cache(maxsize=4)  # of one text it is asked several times
 def _find_block(text: str) -> tuple[int, Headers | None]:
     """Where the first block in `text` that reads like a message's header begins, and the block."""
     lines, at = f"\n{text}", 0
@@ -120,7 +122,7 @@ def _find_block(text: str) -> tuple[int, Headers | None]:
         end = lines.find("\n\n", found.end())
         end = len(lines) if end < 0 else end
         headers = Headers(lines[found.start() + 1 : end])
-        if sum(name in headers for name in TELLING) >= 3:
+        if len(TELLING & headers.names()) >= 3:
             return found.start(), headers
         at = end
     return len(text), None
@@ -151,7 +153,8 @@ def date(value: str | None) -> datetime | None:
 
 
 def _related(headers: Headers) -> list[str]:
-    return [one for value in headers.all_of(RELATED) for one in MESSAGE_ID.findall(value)]
+    values = headers.all_of(RELATED)
+    return MESSAGE_ID.findall(" ".join(values)) if values else []
 
 
 def _addresses(headers: Headers, names: tuple[str, ...]) -> tuple[str, ...]:

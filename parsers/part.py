@@ -6,12 +6,11 @@ Sources: RFC 2045 §6 (transfer encodings), RFC 2046 (types).
 import re
 from binascii import Error as BinasciiError
 from binascii import a2b_base64, a2b_qp
-from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from html import unescape
 
 from parsers.charset import decode
-from parsers.headers import Headers, content_type, read_headers
+from parsers.headers import content_type, read_headers
 
 MAX_TEXT = 1_048_576
 """Octets of one part that are decoded to text.  Notices have a few thousand; what follows is the returned message."""
@@ -29,35 +28,51 @@ CELL_TAG = re.compile(r"</t[dh]\b[^<>]*>", re.I)
 TAG = re.compile(r"<(?:!--)?[a-zA-Z/!?][^<>]*>")
 
 
-def _long_head(block: bytes) -> tuple[Headers, str, str, dict[str, str], bool]:
-    headers = read_headers(block)
-    encoding = headers.raw("content-transfer-encoding")
-    return (
-        headers,
-        encoding.partition(";")[0].strip().lower() if encoding else "7bit",
-        *content_type(headers.raw("content-type")),
-    )
+class Head:
+    """What a header block says of its part.
+
+    type       "text/plain", lower case
+    params     the Content-Type's parameters by lower-case name
+    encoding   the Content-Transfer-Encoding, lower case; "7bit" where none is given
+    multipart  whether the type says so
+    flaws      what is not well formed; () where everybody reads it alike
+    odd        whether somebody may read the Content-Type otherwise
+    """
+
+    __slots__ = ("encoding", "flaws", "headers", "multipart", "odd", "params", "type")
+
+    def __init__(self, block: bytes) -> None:
+        self.headers = headers = read_headers(block)
+        encoding = headers.raw("content-transfer-encoding")
+        self.encoding = encoding.partition(";")[0].strip().lower() if encoding else "7bit"
+        self.type, self.params, plain = content_type(headers.raw("content-type"))
+        self.multipart = self.type.startswith("multipart/")
+        self.odd = not plain or headers.count("content-type") > 1
+        flaws = (
+            ("header line without a name", not headers.flawless),
+            ("odd Content-Type", self.odd),
+            ("boundary without multipart", "boundary" in self.params and not self.multipart),
+        )
+        self.flaws = tuple(flaw for flaw, there in flaws if there)
 
 
-_head = lru_cache(maxsize=512)(_long_head)
+_head = lru_cache(maxsize=512)(Head)
 """The header blocks of parts are short and always the same ones: "Content-Type: message/delivery-status"."""
 
 
 class Part:
     """A part of a mail, or the whole of it.
 
-    type      "text/plain", lower case
-    params    the Content-Type's parameters by lower-case name
-    encoding  the Content-Transfer-Encoding, lower case; "7bit" where none is given
+    head      what its header block says, of which headers, type, params and encoding are at hand here
     parts     what a multipart holds; () for everything else, a multipart that could not be taken apart included
     """
 
     def __init__(self, data: bytes, start: int, body: int, end: int) -> None:
         """Octets `start` to `end` of `data`; the header block with its blank line reaches to `body`."""
-        self.data, self.start, self.body, self._end = data, start, body, max(body, end)
-        head = data[start:body]
-        read = _head if len(head) < SHORT else _long_head
-        self.headers, self.encoding, self.type, self.params, self.is_plain_type = read(head)
+        self.data, self.start, self.body, self._end = data, start, body, end if end > body else body
+        block = data[start:body]
+        self.head = head = _head(block) if len(block) < SHORT else Head(block)
+        self.headers, self.type, self.params, self.encoding = head.headers, head.type, head.params, head.encoding
         self.parts: tuple[Part, ...] = ()
 
     @property
@@ -70,14 +85,9 @@ class Part:
         self._end = max(self.body, end)
 
     @property
-    def is_multipart(self) -> bool:
-        """Whether the type says so; there may be no `parts` all the same."""
-        return self.type.startswith("multipart/")
-
-    @property
     def is_text(self) -> bool:
         """Whether it is to be read by a person; a multipart that could not be taken apart is read as it stands."""
-        return (self.type.startswith("text/") and self.type != "text/rfc822-headers") or self.is_multipart
+        return (self.type.startswith("text/") and self.type != "text/rfc822-headers") or self.head.multipart
 
     @property
     def is_encoded(self) -> bool:
@@ -104,9 +114,14 @@ class Part:
             return encoded[:limit]
 
     @property
+    def is_report(self) -> bool:
+        """Whether it is a delivery report (RFC 3464), by whichever of its names."""
+        return self.type.endswith("delivery-status")
+
+    @property
     def text_limit(self) -> int:
         """How many octets of it are decoded to text."""
-        return MAX_REPORT if self.type.endswith("delivery-status") else MAX_TEXT
+        return MAX_REPORT if self.is_report else MAX_TEXT
 
     @cached_property
     def text(self) -> str:
@@ -116,12 +131,17 @@ class Part:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         return strip_html(text) if self.type == "text/html" else text
 
-    def leaves(self) -> Iterator["Part"]:
+    def leaves(self) -> list["Part"]:
         """Every part that holds no others, in body order."""
         if not self.parts:
-            yield self
+            return [self]
+        found: list[Part] = []
         for part in self.parts:
-            yield from part.leaves()
+            if part.parts:
+                found += part.leaves()
+            else:
+                found.append(part)
+        return found
 
 
 def strip_html(text: str) -> str:

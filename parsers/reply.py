@@ -5,6 +5,7 @@ of a line, or after what introduces a server's answer ("smtp;", "said:", "error"
 """
 
 import re
+from functools import lru_cache
 
 # Every pattern is bounded in what one candidate may take, so a search is linear.
 # Of the codes below 400 those that RFC 5321 and its extensions know; second digits above 5 because servers write 571.
@@ -41,6 +42,7 @@ LOWEST_ANYWHERE = 400
 """Codes below are numbers like any other, unless they begin a line or stand before a status."""
 
 
+@lru_cache(maxsize=8)  # of one report the same words are asked several times
 def find_reply(text: str) -> int | None:
     """The SMTP reply code that `text` quotes: the best placed one, of equals the first.
 

@@ -24,7 +24,7 @@ END = re.compile(r"\n(?:\n|[ \t|+]{0,8}-{5})")
 MAX_INDENT = 16
 """Characters looked at in front of a sentence or an address."""
 
-ANSWERED = re.compile(r"(?<![\w.@/+])[2-5][0-5]\d[ -]{1,3}[#']?([245]\.\d\.\d{1,3})(?!\d|\.\d)")
+ANSWERED = re.compile(r"[2-5](?<![\w.@/+].)[0-5]\d[ -]{1,3}[#']?([245]\.\d\.\d{1,3})(?!\d|\.\d)")
 """An enhanced status in its place behind the reply code (RFC 2034 §4)."""
 
 EXPIRED = frozenset({"4.4.7", "5.4.7"})
@@ -119,13 +119,20 @@ def best_status(stated: str | None, *words: str | None) -> str | None:
             return answered[1]
     if stated is not None and not is_generic(stated) and stated not in EXPIRED:
         return stated
-    found = [status for text in words if text and (status := find_status(text))]
-    return next((status for status in found if not is_generic(status)), stated or next(iter(found), None))
+    for text in words:
+        if text and (found := find_status(text)):
+            if not is_generic(found):
+                return found
+            stated = stated or found
+    return stated
 
 
 def best_reply(*words: str | None) -> int | None:
     """The first reply code in `words`, best first."""
-    return next((code for text in words if text and (code := find_reply(text))), None)
+    for text in words:
+        if text and (code := find_reply(text)):
+            return code
+    return None
 
 
 def refusal(

@@ -51,9 +51,66 @@ def scan(raw: bytes) -> Scan:
     if len(raw) > MAX_BYTES:
         raw = raw[:MAX_BYTES]
         limits.append(f"only the first {MAX_BYTES} bytes were read")
-    if b"\r" in raw:
-        raw = raw.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return _Scanner(raw, limits).run()
+    data = _with_lf(raw)
+    blank = len(data) - len(data.lstrip(b"\n")) if data.startswith(b"\n") else 0
+    # an mbox's line is no part of the mail
+    start = data.find(b"\n", blank) + 1 if data.startswith(b"From ", blank) else blank
+    if not limits and not blank and (root := _well_formed(data, start)):
+        return Scan(data, root, (), guessed=False, limits=())
+    return _Scanner(data, limits, ["blank lines in front"] if blank else []).run(start)
+
+
+def _with_lf(raw: bytes) -> bytes:
+    """`raw` with LF as the only line end."""
+    if b"\r" not in raw:
+        return raw
+    lines = b"\n".join(raw.split(b"\r\n"))  # less work than to replace them, and nearly always all
+    if b"\r" not in lines:
+        return lines
+    return raw.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _well_formed(data: bytes, start: int) -> Part | None:
+    """The tree of a mail that nobody can read otherwise: a text, or one multipart with all its delimiters in place.
+
+    Most mails are so, and are taken apart in a few leaps from one delimiter to the next.  None: it is not so plain.
+    """
+    root = _part_with_body(data, start)
+    if root is None or not root.head.multipart:
+        return root
+    delimiter = b"\n--" + root.params.get("boundary", "").encode("utf-8", "surrogateescape")
+    parts: list[Part] = []
+    at = data.find(delimiter, root.body - 1)
+    while at >= 0 and len(delimiter) > len(b"\n--") and len(parts) < MAX_PARTS:
+        behind = at + len(delimiter)
+        end = data.find(b"\n", behind)
+        line = data[behind : end if end >= 0 else None].rstrip(b" \t")
+        if line in (b"", b"--"):
+            if parts:
+                if parts[-1].body > at:
+                    return None
+                parts[-1].end = at
+            if line:
+                root.parts = tuple(parts)
+                return root if parts else None
+            part = _part_with_body(data, end + 1)
+            if part is None or part.head.multipart:
+                return None
+            parts.append(part)
+            behind = part.body - 1
+        at = data.find(delimiter, behind)
+    return None
+
+
+def _part_with_body(data: bytes, start: int) -> Part | None:
+    """The part from octet `start` to the end; None where its header block is not well formed."""
+    if data.startswith(b"\n", start):
+        return Part(data, start, start + 1, len(data))
+    blank = data.find(b"\n\n", start, start + MAX_HEADER_BYTES)
+    if blank < 0:
+        return None
+    part = Part(data, start, blank + 2, len(data))
+    return None if part.head.flaws else part
 
 
 def part_at(data: bytes, start: int, end: int) -> Part:
@@ -77,9 +134,8 @@ def header_block(data: bytes, start: int, end: int | None = None) -> Headers:
 class _Scanner:
     """The state of one scan."""
 
-    def __init__(self, data: bytes, limits: list[str]) -> None:
-        self.data, self.limits = data, limits
-        self.flaws: list[str] = []
+    def __init__(self, data: bytes, limits: list[str], flaws: list[str]) -> None:
+        self.data, self.limits, self.flaws = data, limits, flaws
         self.guessed = False
         self.count = 0
         # The multiparts that are open, innermost last: their delimiter, themselves, their parts so far.
@@ -87,13 +143,7 @@ class _Scanner:
         self.closed: set[bytes] = set()  # the same lines of those that are closed
         self.level_of: dict[bytes, int] = {}  # what stands behind the dashes of a delimiter line -> index into `open`
 
-    def run(self) -> Scan:
-        start = 0
-        if self.data.startswith(b"\n"):
-            start = len(self.data) - len(self.data.lstrip(b"\n"))
-            self.flaws.append("blank lines in front")
-        if self.data.startswith(b"From ", start):  # an mbox's line, no part of the mail
-            start = self.data.find(b"\n", start) + 1
+    def run(self, start: int) -> Scan:
         root = self.begin(start)
         if self.open:
             self.split(root.body)
@@ -136,16 +186,12 @@ class _Scanner:
         """The part that begins at `start` and, for now, reaches to the end; a multipart is opened."""
         self.count += 1
         part = Part(self.data, start, self.body_of(start), len(self.data))
-        headers, multipart = part.headers, part.is_multipart
-        if not headers.flawless:
-            self.flaws.append("header line without a name")
-        if not part.is_plain_type or headers.count("content-type") > 1:
-            self.guess("odd Content-Type")
-        if not multipart:
-            if "boundary" in part.params:
-                self.flaws.append("boundary without multipart")
-        else:
-            boundary = part.params.get("boundary", "").encode("utf-8", "surrogateescape")
+        head = part.head
+        if head.flaws:
+            self.flaws += head.flaws
+            self.guessed = self.guessed or head.odd
+        if head.multipart:
+            boundary = head.params.get("boundary", "").encode("utf-8", "surrogateescape")
             if not boundary:
                 self.flaws.append("multipart without boundary")
             elif len(self.open) == MAX_DEPTH:

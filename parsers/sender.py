@@ -9,13 +9,13 @@ Sources: RFC 5321 §4.5.5 (null reverse-path), RFC 3834 §5 (Auto-Submitted).
 import re
 
 from parsers.message import Mail
+from parsers.patterns import Phrases
 
-MAILER = re.compile(
-    r"mailer-?_?daemon|(?<![\w.])post[_-]?master\b|mail[ .-]?delivery|delivery[ .-](?:sub)?system"
+MAILER = Phrases(
+    r"mailer-?_?daemon|(?:^|[^\w.])post[_-]?master\b|mail[ .-]?delivery|delivery[ .-](?:sub)?system"
     r"|mail[ -](?:sub)?system"
     r"|mdaemon|mail[ -]administrator|bounces?\b.{0,60}@|system administrator|microsoft ?exchange|majordomo-owner|\bndr@"
-    r"|delivery[ -]status",
-    re.I,
+    r"|delivery[ -]status"
 )
 NOT_DELIVERED = (
     r"unzustellbar|nicht (?:zugestellt|zustellbar|ausgeliefert)|zustellung .{0,20}(?:fehl|gescheitert|verzögert)"
@@ -45,17 +45,16 @@ NOT_DELIVERED = (
     r"|(?:배달|전달|발송|전송)(?:되지|할 수 없| ?실패)|반송"  # Korean
 )
 """Of a mail or of a parcel, in a subject as in a sentence."""
-FAILURE = re.compile(
+FAILURE = Phrases(
     r"undeliver|non[ -]?deliver|not (?:yet )?(?:been )?delivered|can(?:not|'t| not) (?:be )?deliver"
     r"|deliver(?:y|ed|ing)? .{0,30}(?:fail|status|problem|delay|notif|report|error)"
     r"|fail(?:ed|ure) .{0,30}deliver|failure notice|returned (?:mail|to sender|message)|mail (?:failure|error|returned)"
     r"|(?:mail|message) (?:is |was |has been )?(?:delayed|blocked)|message you sent blocked|cannot send message"
     r"|mail system error|bounce|rejected|could not (?:be delivered|send message)|\bnot sent\b|^nd[nr]:"
     r"|unable to deliver"
-    rf"|{NOT_DELIVERED}",
-    re.I,
+    rf"|{NOT_DELIVERED}"
 )
-STATEMENT = re.compile(
+STATEMENT = (
     r"undeliver(?:able|ed)|\bundelivery\b"
     r"|\b(?:not|unable|fail\w{0,5}|cannot|couldn't|wasn't|impossible|unsuccessful|delay\w{0,3})\b[^.!?]{0,60}\bdeliver"
     r"|\bdeliver\w{0,5}\b[^.!?]{0,60}\b(?:fail|abort|error|impossible|not possible|delay|unsuccessful|problem)"
@@ -64,10 +63,11 @@ STATEMENT = re.compile(
     r"|was (?:automatically )?(?:rejected|refused|blocked|returned)"
     r"|addresses had (?:permanent|transient)|mailbox (?:is )?full|exceed\w{0,3} [^.!?]{0,20}quota"
     r"|not (?:be |been )?(?:sent|relayed)|rejected by|n'existe pas|не найден"
-    rf"|{NOT_DELIVERED}",
-    re.I,
+    rf"|{NOT_DELIVERED}"
 )
+STATEMENTS, STATEMENT_AT = Phrases(STATEMENT), re.compile(STATEMENT, re.I)
 """What a notice says of itself in its first sentences."""
+QUOTED = re.compile(r"\n[>|]")
 MAX_FIRST_WORDS = 2_000
 """Characters of a text in which the statement is looked for."""
 MAIL = re.compile(
@@ -98,12 +98,12 @@ def is_mailer(mail: Mail) -> bool:
 def is_named_mailer(mail: Mail) -> bool:
     """Whether From is a mail server's own address; vacation replies too come from nobody (RFC 3834 §3.3)."""
     sender = mail.headers.get("from") or ""
-    return MAILER.search(sender) is not None and " on behalf of " not in sender  # Exchange's, about meetings
+    return MAILER.found_in(sender) and " on behalf of " not in sender  # Exchange's, about meetings
 
 
 def is_failure(mail: Mail) -> bool:
     """Whether the mail's subject is that of a delivery notice."""
-    return FAILURE.search(mail.headers.get("subject") or "") is not None
+    return FAILURE.found_in(mail.headers.get("subject") or "")
 
 
 def is_answer(mail: Mail) -> bool:
@@ -132,7 +132,11 @@ def states_failure(text: str, *, of_mail: bool = False) -> bool:
     of_mail   whether a word beside them has to say that it is a mail
     """
     text = text[:MAX_FIRST_WORDS]
-    for found in STATEMENT.finditer(text):
+    if not STATEMENTS.found_in(text):
+        return False
+    if not of_mail and not QUOTED.search(f"\n{text}"):
+        return True
+    for found in STATEMENT_AT.finditer(text):
         start, end = found.span()
         if text.startswith((">", "|"), text.rfind("\n", 0, start) + 1):
             continue

@@ -67,7 +67,8 @@ def _classified(replies: Iterable[str]) -> Iterator[dict[str, object]]:
     from parsers.report import Kind
     from parsers.status import find_status
 
-    for text in replies:
+    for reply in replies:
+        text = reply.encode("utf-8", "replace").decode()  # octets that are no UTF-8 would make JSON that many refuse
         status, code = find_status(text), find_reply(text)
         verdict = decide(text=text, status=status, smtp_code=code, kind=Kind.BOUNCE)
         yield {

@@ -2,35 +2,34 @@
 
 What is known of a reply is a set of facts: the patterns found in it, its codes, the server's name, whether the
 refusal is final.  A rule needs one fact out of each of its conditions.  All patterns are matched in two passes over the
-text (its words, and the whole of it) by RE2 sets, which take linear time whatever the text.  A set cannot fail silently
-here: too little memory is an error when it is built; while matching, RE2 only empties its cache of states and goes on.
+text: its words, and the whole of it.
+
+A set of rules is one whole number, in which each rule has a bit, the first rule the lowest: so every rule is tried at
+once, and the lowest bit that is left decides.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache, lru_cache
-
-import re2
+from typing import NamedTuple
 
 from parsers.causes.cause import Cause
 from parsers.causes.rule import Rule, load_rules
 from parsers.causes.wording import fold, words
+from parsers.patterns import PatternSet
 from parsers.report import Kind
 from parsers.status import find_status
-
-SET_MEMORY = 16 << 20
-"""Bytes that one set of patterns may take, its cache of automaton states included."""
 
 STOP_WRITING = frozenset({Cause.USER_UNKNOWN, Cause.MAILBOX_MOVED, Cause.DOMAIN_UNKNOWN, Cause.DOMAIN_ACCEPTS_NO_MAIL})
 """The causes that are permanent when the refusal is."""
 
 Fact = int | str
-"""A pattern found (its number), or a word: "5.1.1", "X.1.1", "550", ".google.com", "temporary"."""
+"""The number of a pattern that was found, a reply code, "5.1.1", "X.1.1", ".google.com", "temporary"."""
+Rules = int
+"""A set of rules, as bits."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Why, whether to stop writing to that address, and the name of the rule that decided."""
 
     cause: Cause
@@ -52,24 +51,17 @@ def classify(
     >>> classify(text="550 5.1.1 <joe@example.com>: no such user", status="5.1.1", smtp_code=550, kind=Kind.BOUNCE)
     Verdict(cause=<Cause.USER_UNKNOWN: 'user-unknown'>, permanent=True, rule='user-unknown')
     """
-    engine = _engine()
-    facts: set[Fact] = set()
-    own_status = None
-    if text:
-        raw = fold(text)
-        own_status = find_status(raw)
-        facts.update(engine.words.found_in(words(text)), engine.raw.found_in(raw))
-    for one in (own_status, status):
-        if one is not None:
-            facts.update(_status_facts(one))
-    if smtp_code is not None:
-        facts.add(str(smtp_code))
-    if remote_mta:
-        facts.update(_host_facts(remote_mta))
+    raw = fold(text) if text else ""
+    own_status = find_status(raw)
     refused_for_good = kind is Kind.BOUNCE and not _is_temporary(smtp_code, own_status, status)
-    facts.add("permanent" if refused_for_good else "temporary")
-
-    rule = engine.first(facts)
+    rule = _engine().first(
+        text=words(text) if text else "",
+        raw=raw,
+        statuses=(own_status, status) if own_status != status else (status,),
+        code=smtp_code,
+        host=remote_mta,
+        refusal="permanent" if refused_for_good else "temporary",
+    )
     stop = rule.cause in STOP_WRITING if rule.permanent is None else rule.permanent
     return Verdict(rule.cause, stop and refused_for_good, rule.name)
 
@@ -80,7 +72,6 @@ def _is_temporary(smtp_code: int | None, own_status: str | None, status: str | N
     return said is not None and said.startswith("4")
 
 
-@lru_cache(maxsize=256)
 def _status_facts(status: str) -> tuple[str, ...]:
     """All that a rule may call a status: "5.7.26", "X.7.26", "5.7", "X.7"."""
     subject = status.rpartition(".")[0]
@@ -96,61 +87,70 @@ def _host_facts(host: str) -> Iterator[str]:
         dot = name.find(".", dot + 1)
 
 
-class PatternSet:
-    """Patterns matched all at once; each distinct one has a number, the same one in every rule that names it."""
+class Condition:
+    """One condition of all rules: which of them each fact meets."""
 
-    def __init__(self, patterns: Iterable[str], first: int) -> None:
-        """Compile; the numbers begin at `first`.  Raises re2.error for a wrong pattern or too little memory."""
-        options = re2.Options()
-        options.max_mem = SET_MEMORY
-        options.never_capture = True
-        options.log_errors = False
-        self._set = re2.Set.SearchSet(options)
-        self._first = first
-        self.number = {pattern: first + self._set.Add(pattern) for pattern in dict.fromkeys(patterns)}
-        self._set.Compile()
+    def __init__(self, wanted: Iterable[Iterable[Fact]]) -> None:
+        """`wanted`: for each rule in order the facts of which one is enough; none: the rule has no such condition."""
+        self.absent: Rules = 0  # the rules that do not have it
+        self.by_fact: defaultdict[Fact, Rules] = defaultdict(int)
+        for number, facts in enumerate(map(frozenset, wanted)):
+            for fact in facts:
+                self.by_fact[fact] |= 1 << number
+            if not facts:
+                self.absent |= 1 << number
 
-    def found_in(self, text: str) -> list[int]:
-        """The numbers of the patterns found."""
-        found = self._set.Match(text.encode("utf-8", "replace")) or ()
-        return [self._first + index for index in found]
+    def met(self, facts: Iterable[Fact]) -> Rules:
+        """The rules whose condition holds, those that have none included."""
+        rules = self.absent
+        for fact in facts:
+            rules |= self.by_fact.get(fact, 0)
+        return rules
 
 
 class Engine:
-    """The rules, compiled: for each the sets of facts of which it needs one each, and the facts that bar it."""
+    """The rules, compiled."""
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self._rules = rules
-        self.words = PatternSet((p for rule in rules for p in (*rule.text, *rule.also, *rule.unless)), 0)
-        self.raw = PatternSet((p for rule in rules for p in rule.raw), len(self.words.number))
-        self._needs = [self._needs_of(rule) for rule in rules]
-        self._bars = [frozenset(map(self.words.number.__getitem__, rule.unless)) for rule in rules]
-        # A rule is only looked at when one of the facts of its first need is there.
-        self._rules_with: defaultdict[Fact, list[int]] = defaultdict(list)
-        for number, needs in enumerate(self._needs):
-            for fact in needs[0] if needs else ():
-                self._rules_with[fact].append(number)
-
-    def _needs_of(self, rule: Rule) -> tuple[frozenset[Fact], ...]:
-        """The most telling need first: it is the one that rules are looked up by."""
-        needs: tuple[Iterable[Fact], ...] = (
-            [self.words.number[p] for p in rule.text],
-            [self.raw.number[p] for p in rule.raw],
-            rule.status,
-            map(str, rule.code),
-            [self.words.number[p] for p in rule.also],
-            rule.host,
-            [rule.refusal] if rule.refusal else (),
+        self._words = PatternSet(p for rule in rules for p in (*rule.text, *rule.also, *rule.unless))
+        self._whole = PatternSet(p for rule in rules for p in rule.raw)
+        word, whole = self._words.number.__getitem__, self._whole.number.__getitem__
+        text, also, unless = (
+            Condition(map(word, patterns) for patterns in column)
+            for column in zip(*((rule.text, rule.also, rule.unless) for rule in rules), strict=True)
         )
-        return tuple(filter(None, map(frozenset, needs)))
+        self._by_words = (text.absent, also.absent)
+        self._by_word = [
+            (text.by_fact[number], also.by_fact[number], unless.by_fact[number])
+            for number in self._words.number.values()
+        ]  # for each pattern the rules that name it
+        self._raw = Condition(map(whole, rule.raw) for rule in rules)
+        self._status = Condition(rule.status for rule in rules)
+        self._code = Condition(rule.code for rule in rules)
+        self._host = Condition(rule.host for rule in rules)
+        self._refusal = Condition(filter(None, [rule.refusal]) for rule in rules)
+        self._by_status = lru_cache(maxsize=256)(lambda status: self._status.met(_status_facts(status)))
 
-    def first(self, facts: set[Fact]) -> Rule:
-        """The first rule in order of which all needs are met; the last rule of all has none."""
-        candidates = {number for fact in facts for number in self._rules_with.get(fact, ())}
-        for number in sorted(candidates):
-            if self._bars[number].isdisjoint(facts) and not any(map(facts.isdisjoint, self._needs[number])):
-                return self._rules[number]
-        return self._rules[-1]
+    def first(
+        self, *, text: str, raw: str, statuses: Iterable[str | None], code: int | None, host: str | None, refusal: str
+    ) -> Rule:
+        """The first rule in order of which every condition holds; the last rule of all has none."""
+        (by_text, by_also), barred = self._by_words, 0
+        for number in self._words.found_in(text):
+            named_in_text, named_in_also, named_in_unless = self._by_word[number]
+            by_text |= named_in_text
+            by_also |= named_in_also
+            barred |= named_in_unless
+        by_status = self._status.absent
+        for status in statuses:
+            if status is not None:
+                by_status |= self._by_status(status)
+        met = by_text & by_also & ~barred & by_status & self._raw.met(self._whole.found_in(raw))
+        met &= self._host.met(_host_facts(host)) if host else self._host.absent
+        met &= self._code.met((code,)) if code is not None else self._code.absent
+        met &= self._refusal.met((refusal,))
+        return self._rules[(met & -met).bit_length() - 1]
 
 
 @cache

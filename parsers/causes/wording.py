@@ -9,12 +9,13 @@ Phrases without gaps are also what lets hundreds of them be matched at once at l
 """
 
 import re
-from functools import lru_cache
 
 MAX_TEXT = 4_000
 """Characters looked at; a diagnostic is shorter, and a server's reply stands in front."""
+MAX_REMEMBERED = 4_096
+"""Tokens that are remembered; then all are forgotten."""
 LONG = 40
-"""Characters of a token that is not worth remembering."""
+"""Characters of a token that is a name and never comes again."""
 
 FILLER = frozenset(
     """
@@ -56,16 +57,23 @@ def words(text: str) -> str:
     >>> words("550-5.1.1 <spam@example.com>... The user doesn't exist, please 550 5.1.1 see https://example.com/spam")
     'ADDRESS user not exist see URL'
     """
-    tokens = text[:MAX_TEXT].translate(_APART).split()
-    told = [_told(token) if len(token) < LONG else _told.__wrapped__(token) for token in tokens]
-    return " ".join(filter(None, told))
+    return " ".join(filter(None, map(_TOLD.__getitem__, text[:MAX_TEXT].translate(_APART).split())))
 
 
-@lru_cache(maxsize=4096)  # the vocabulary of mail servers; what is LONG is a name and never comes again
-def _told(token: str) -> str:
-    """What is left of one token: "" or words parted by single spaces."""
-    told = token.lower() if token.isalpha() else _plain(token)
-    return " ".join([word for word in told.replace("cannot", "not").split() if word not in FILLER])
+class _Told(dict[str, str]):
+    """What is left of each token, words parted by single spaces; the vocabulary of mail servers is remembered."""
+
+    def __missing__(self, token: str) -> str:
+        told = token.lower() if token.isalpha() else _plain(token)
+        told = " ".join([word for word in told.replace("cannot", "not").split() if word not in FILLER])
+        if len(token) < LONG:
+            if len(self) == MAX_REMEMBERED:
+                self.clear()
+            self[token] = told
+        return told
+
+
+_TOLD = _Told()
 
 
 def _plain(token: str) -> str:

@@ -64,13 +64,14 @@ def _recipients(text: str) -> list[tuple[str, str]]:
 
 def _report(kind: Kind, name: str, reason: str, failed: tuple[str, ...]) -> Report:
     """`name` is an address, a local part, or the command or file that an address leads to."""
-    generated, remote = GENERATED.search(reason), REMOTE.search(reason)
+    generated = GENERATED.search(reason) if "generated " in reason else None
+    remote = REMOTE.search(reason)
     recipient = address.bare(name)
     if recipient is None:
         recipient = next((one for one in failed if one.startswith(name + "@")), None)
     if recipient is None and generated is None and len(failed) == 1:
         recipient = failed[0]
-    words = GENERATED.sub("", reason)
+    words = GENERATED.sub("", reason) if generated else reason
     return refusal(
         kind,
         recipient,

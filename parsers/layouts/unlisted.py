@@ -12,6 +12,7 @@ import re
 from parsers import address, autoreply, named
 from parsers.message import HEADER_TYPES, MESSAGE_TYPES, Mail
 from parsers.original import before_original, returned
+from parsers.patterns import Phrases
 from parsers.report import Kind, Report
 from parsers.said import about, best_reply, quoted, refusal, unfold
 from parsers.sender import (
@@ -32,18 +33,16 @@ SUMMARY = 80
 
 ID_FIELDS = ("message-id", "received")
 """What a returned message has, and no summary of an order."""
-PROGRAMS = re.compile(
+PROGRAMS = Phrases(
     r"undeliver(?:able|ed) (?:mail|message)|delivery status notification|returned mail:|failure notice"
     r"|^nd[nr]:|(?:mail|message) delivery fail|non-?delivery (?:report|notification)"
-    r"|your message could not be delivered",
-    re.I,
+    r"|your message could not be delivered"
 )
 NAMED_HEADING = re.compile(r"^<[^<>\s@]{1,64}@[^<>\s]{1,255}>:", re.M)
 """qmail's heading, which many others write too."""
-DIGEST = re.compile(
+DIGEST = Phrases(
     r"quarantine|digest|summary|statistics|(?:daily|weekly|monthly) .{0,20}report|campaign|maintenance"
-    r"|karantii?n|kokkuvõte|карантин",
-    re.I,
+    r"|karantii?n|kokkuvõte|карантин"
 )
 """In the subject of what a mail server's operator or filter sends to its own users."""
 SENDER_OF_BULK = re.compile(r"bounces?\b.{0,60}@", re.I)
@@ -54,12 +53,11 @@ FORMAL = re.compile(
     re.I | re.M,
 )
 """What programs write and people do not."""
-DELAY = re.compile(
+DELAY = Phrases(
     r"\b(?:delayed|not yet (?:been )?delivered|still (?:trying|undelivered|being retried)"
     r"|(?:will|attempts) (?:keep trying|be retried|continue to (?:attempt|be made))|will continue"
     r"|no action is required|warning (?:message )?only|temporar(?:y|ily) (?:problem|failure))\b"
-    r"|viibi|viiväst|задерж|verzögert|vertraagd|retardé|retrasad|ritard|atrasad|fördröjd|forsinke",
-    re.I,
+    r"|viibi|viiväst|задерж|verzögert|vertraagd|retardé|retrasad|ritard|atrasad|fördröjd|forsinke"
 )
 SUCCESSES = (
     (re.compile(r"^delivery status notification \(expanded\)", re.I), Kind.EXPANDED),
@@ -122,9 +120,9 @@ def _success(mail: Mail, text: str) -> Kind | None:
 
 
 def _kind(subject: str, text: str) -> Kind:
-    if DELAY.search(subject):
+    if DELAY.found_in(subject):
         return Kind.DELAY
-    return Kind.DELAY if DELAY.search(text) and not FINAL.search(f"{subject}\n{text}") else Kind.BOUNCE
+    return Kind.DELAY if DELAY.found_in(text) and not FINAL.search(f"{subject}\n{text}") else Kind.BOUNCE
 
 
 def _apart(lines: list[tuple[str, set[str]]], recipient: str, all_of_them: set[str]) -> str:
@@ -152,7 +150,7 @@ def _is_notice(mail: Mail, text: str, *, failure: bool) -> bool:
     """
     headers = mail.headers
     subject = headers.get("subject") or ""
-    if DIGEST.search(subject):
+    if DIGEST.found_in(subject):
         return False
     on_list = "list-id" in headers or "list-unsubscribe" in headers
     if on_list and is_named_mailer(mail):
@@ -178,7 +176,7 @@ def _returns_ours(mail: Mail) -> bool:
     if not any(part.type in MESSAGE_TYPES or part.type in HEADER_TYPES for part in mail.leaves):
         return False
     sent_by = returned(mail).get("from") or ""
-    return not MAILER.search(sent_by) and address.bare(sent_by) != address.bare(mail.headers.get("from"))
+    return not MAILER.found_in(sent_by) and address.bare(sent_by) != address.bare(mail.headers.get("from"))
 
 
 def _is_anonymous(mail: Mail, text: str) -> bool:
@@ -191,7 +189,7 @@ def _is_anonymous(mail: Mail, text: str) -> bool:
     sent = returned(mail)
     if "from" in sent or "subject" in sent:
         return True
-    return is_mailer(mail) and PROGRAMS.search(mail.headers.get("subject") or "") is not None
+    return is_mailer(mail) and PROGRAMS.found_in(mail.headers.get("subject") or "")
 
 
 def _tells(text: str) -> bool:

@@ -3,15 +3,15 @@
 import time
 
 import pytest
-import re2
 from hypothesis import given
 from hypothesis import strategies as st
 
 from parsers.causes import classify as engine
 from parsers.causes.cause import Cause
-from parsers.causes.classify import PatternSet, Verdict, classify
+from parsers.causes.classify import Verdict, classify
 from parsers.causes.rule import load_rules
 from parsers.causes.wording import MAX_TEXT
+from parsers.patterns import PatternSet
 from parsers.reply import find_reply
 from parsers.report import Kind
 from parsers.status import find_status
@@ -141,13 +141,6 @@ def test_patterns_are_still_found_after_the_automaton_was_flooded() -> None:
     for start in range(0, len(vocabulary), 40):
         verdict(" ".join(vocabulary[start : start + 400 : 3]))
     assert verdict(example.example) == before
-
-
-def test_too_little_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A set that cannot be built must not become one that finds nothing."""
-    monkeypatch.setattr(engine, "SET_MEMORY", 1_000)
-    with pytest.raises(re2.error):
-        PatternSet((f"pattern number {number}" for number in range(500)), 0)
 
 
 @given(

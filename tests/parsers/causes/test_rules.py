@@ -55,6 +55,13 @@ def test_patterns_are_written_in_the_words_that_they_see(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_word_boundaries_stand_beside_ascii(rule: Rule) -> None:
+    r"""RE2 takes a letter beyond ASCII for no letter: \bспам is never found behind a space."""
+    for pattern in (*rule.text, *rule.also, *rule.unless, *rule.raw):
+        assert not re.search(r"\\b[^\x00-\x7f]|[^\x00-\x7f]\\b", pattern), pattern
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_raw_patterns_are_lower_case(rule: Rule) -> None:
     """The whole reply is seen in lower case."""
     for pattern in rule.raw:
