@@ -35,7 +35,7 @@ SUBJECT = re.compile(
     r"|automaatvastus|automaatne (?:vastus|teade)|kontorist (?:ära|väljas)|(?:olen )?(?:puhkusel|puhkuse|eemal)\b"
     r"|puhkus\b"
     r"|automaattinen (?:vastaus|poissaolo)|poissa(?:olo)?\b|lomalla\b"
-    r"|automatische? (?:antwort|abwesenheit|rückantwort|reactie)|abwesen|nicht im (?:büro|haus)"
+    r"|automatische? (?:antwort|antwoord|abwesenheit|rückantwort|reactie)|abwesen|nicht im (?:büro|haus)"
     r"|réponse automatique|absence du bureau|absent du bureau|message d'absence"
     r"|respuesta automática|fuera de la oficina|risposta automatica|fuori (?:sede|ufficio)|resposta automática"
     r"|автоответ|автоматический ответ|нет на (?:месте|работе)|в отпуске|autosvar|frånvar|fravær|automatisk svar"

@@ -128,13 +128,18 @@ def _unnamed(mail: Mail) -> tuple[str, ...]:
 
 
 def _reports(mail: Mail, found: list[Group]) -> tuple[Report, ...]:
-    about_recipients = [group for group in found if _names_recipient(group)]
+    about_message = next((group for group in found if not MESSAGE_FIELDS.isdisjoint(group)), {})
+    about_recipients: list[tuple[Group, Group]] = []
+    for group in found:
+        if not MESSAGE_FIELDS.isdisjoint(group):
+            about_message = group  # several reports in one mail
+        if _names_recipient(group):
+            about_recipients.append((group, about_message))
     if not about_recipients:
         return ()
-    about_message = next((group for group in found if not MESSAGE_FIELDS.isdisjoint(group)), {})
     notice = _Notice(mail)
     only = len(about_recipients) == 1
-    return tuple([_report(group, about_message, notice, only=only) for group in about_recipients])
+    return tuple([_report(group, fields, notice, only=only) for group, fields in about_recipients])
 
 
 class _Notice:

@@ -24,8 +24,8 @@ INTRODUCTIONS = (
     *("<", ">"),
 )
 """What stands in front of a server's answer, with nothing but PUNCTUATION between."""
-PUNCTUATION = " \t\r\n,:;=([\"'#"
-TELLING_PUNCTUATION = frozenset(";:=([\"'")
+PUNCTUATION = " \t\r\n,:：;=([\"'#"
+TELLING_PUNCTUATION = frozenset(";:：=([\"'")
 """What introduces an answer by itself."""
 MAX_PUNCTUATION = 4
 NO_REPLY_BEFORE = re.compile(

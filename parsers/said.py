@@ -19,12 +19,12 @@ HEADING = re.compile(r"(?:\n|\A|generated (?:by|from) )[ \t<\"]*\Z")
 NEXT_HEADING = re.compile(r"\n[ \t<]{0,8}[^\s<>@:]{1,64}@[^\s<>:]{1,255}>?(?::|[ \t]{0,8}(?:\n|\Z))")
 ANSWER = re.compile(r"\n[ \t]{0,8}(<<< |Out: )?([45][0-5]\d[ -][^\n]{1,1000})")
 
-END = re.compile(r"\n(?:\n|[ \t|]{0,8}-{5})")
+END = re.compile(r"\n(?:\n|[ \t|+]{0,8}-{5})")
 """The end of a paragraph: a blank line, or a line of dashes."""
 MAX_INDENT = 16
 """Characters looked at in front of a sentence or an address."""
 
-ANSWERED = re.compile(r"[2-5](?<![\w.@/+].)[0-5]\d[ -]{1,3}#?([245]\.\d\.\d{1,3})(?!\d|\.\d)")
+ANSWERED = re.compile(r"[2-5](?<![\w.@/+].)[0-5]\d[ -]{1,3}[#']?([245]\.\d\.\d{1,3})(?!\d|\.\d)")
 """An enhanced status in its place behind the reply code (RFC 2034 §4)."""
 
 EXPIRED = frozenset({"4.4.7", "5.4.7"})

@@ -78,6 +78,8 @@ MAIL = re.compile(
     re.I,
 )
 """What a mail server's notice is about; a courier's, a bank's or a shop's is about something else."""
+ACCOUNT = re.compile(r"user |unknown|no such|invalid|mailbox|exceed", re.I)
+"""How a statement begins that may as well be about a login or a quota."""
 MAX_SENTENCE = 200
 """Characters beside a statement that are looked at for a word of MAIL."""
 ANSWERS = re.compile(r"(?:re|aw|sv|vs|vast|odp|ответ)\s?(?:\[\d+\])?:", re.I)
@@ -138,6 +140,8 @@ def states_failure(text: str, *, of_mail: bool = False) -> bool:
         start, end = found.span()
         if text.startswith((">", "|"), text.rfind("\n", 0, start) + 1):
             continue
-        if not of_mail or MAIL.search(text, max(0, start - MAX_SENTENCE), end + MAX_SENTENCE):
+        if not of_mail:
+            return True
+        if not ACCOUNT.match(found[0]) and MAIL.search(text, max(0, start - MAX_SENTENCE), end + MAX_SENTENCE):
             return True
     return False

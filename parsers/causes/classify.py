@@ -28,6 +28,7 @@ Fact = int | str
 Rules = int
 """A set of rules, as bits."""
 
+
 class Verdict(NamedTuple):
     """Why, whether to stop writing to that address, and the name of the rule that decided."""
 

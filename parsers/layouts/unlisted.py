@@ -2,19 +2,14 @@
 
 Recognised by: who wrote it, its subject, and what its first words say; the less the sender tells, the more the rest has
     to (see `_is_notice`).
-Shape: whatever it is, the notice names whom the mail was for.  So an address counts that stands in the text, before the
-    returned message begins, and is one that the returned message went to, or that X-Failed-Recipients names, or else
-    one that opens a line, or stands where a recipient stands: "RCPT TO:<...>", "Unknown user: ...", "... not found".
-    Addresses of the sender and of the reporting host never count.
+Shape: whatever it is, the notice names whom the mail was for, in front of the returned message (see parsers.named), and
+    what stands beside the name says why.
 Fixtures: fixtures/layouts/unlisted-*.eml
 """
 
 import re
-from collections.abc import Iterator
 
-from parsers import address, autoreply
-from parsers.causes.cause import Cause
-from parsers.causes.classify import classify
+from parsers import address, autoreply, named
 from parsers.message import HEADER_TYPES, MESSAGE_TYPES, Mail
 from parsers.original import before_original, returned
 from parsers.patterns import Phrases
@@ -33,53 +28,15 @@ from parsers.sender import (
 
 MAX_NOTICE = 20_000
 """Characters of the text that are looked at: a notice is short, what follows is the mail that it is about."""
-MAX_RECIPIENTS = 100
-"""Recipients taken from such a text."""
 SUMMARY = 80
 """Characters in front of a header block that say nothing: the notice begins with a summary of the mail, then tells."""
 
-MAX_PARAGRAPHS = 20
-"""Paragraphs that are read because an address stands in them."""
-
-LOCAL_PART_REVERSED = re.compile(r"[\w.+'=/-]{1,64}")
-DOMAIN = re.compile(r"@[\w-]{1,63}(?:\.[\w-]{1,63}){1,10}")
-OPENING = re.compile(r"(?:^|\n)(?:[ \t<\"*>\[•-]{0,12}|[45]\d\d [<\"]?)\Z")
-LABEL = re.compile(
-    r"(?:\b(?:recipients?|rcpt to|users?|user ?id|accounts?|address(?:es|ee)?|mailbox|error-for|delivered to|deliver to"
-    r"|undeliverable\s{1,3}to|delivery to|message to|sent to|reach|full|attempts|destination|destinataire"
-    r"|destinat[aá]ri[oa]|empfänger|adressat|ontvanger|mottagare|modtager|mottaker|saaja|vastaanottaja|aadress(?:ile|il|i)?|adresāt\w{1,3}"
-    r"|gavėj\w{1,3}|получател\w{1,3}|адрес\w{0,3}|одержувач\w{0,3}|odbiorc\w{1,3}|příjemc\w{1,3}|címzett|alıcı)"
-    r"|宛先|受信者|收件人|收件者|받는 ?사람|수신자)(?:\([^()\n]{1,20}\))?"
-    r"[\s:=：]{1,4}[\"'<\[(]{0,3}\Z",
-    re.I,
-)
 ID_FIELDS = ("message-id", "received")
 """What a returned message has, and no summary of an order."""
-ROLE = re.compile(r"(?:postmaster|mailer-daemon|abuse|support|help-?desk|help|no-?reply)@")
-"""Whom a notice names as its own people (RFC 2142); they count only where the returned message went to them."""
-SUMMED_UP = re.compile(r"\n[ \t]{0,8}To:[ \t]{0,8}[<\"]?\Z", re.I)
-"""In front of an address: the notice sums up the mail instead of returning it."""
-IN_SUMMARY = re.compile(r"[ \t]{0,8}(?:To|Cc|An|À|Para|A|Kellele|Кому)[ \t]?:", re.I)
-"""What begins the line of such a summary that names all whom the mail went to."""
-HEADED = re.compile(r">?[ \t]?:[ \t]")
 PROGRAMS = Phrases(
     r"undeliver(?:able|ed) (?:mail|message)|delivery status notification|returned mail:|failure notice"
     r"|^nd[nr]:|(?:mail|message) delivery fail|non-?delivery (?:report|notification)"
     r"|your message could not be delivered"
-)
-SENDER = re.compile(
-    r"(?<!expanded )(?<!generated )\b(?:from|sender|absender|expéditeur|remitente|mittente|saatjalt"
-    r"|saatja|lähettäjä|отправител\w{1,2}|от)"
-    r"[\s:=]{1,4}[\"'<\[(]{0,3}\Z",
-    re.I,
-)
-"""In front of an address that a mail came from."""
-REFUSES = re.compile(r"\b(?:message|mail) to[\s:]{1,4}[\"'<\[(]{0,3}\Z", re.I)
-"""In front of the notice's own From: a mailbox's filter refuses in the name of its owner."""
-FAILING = re.compile(
-    r"[>\"')\]]{0,3}[ :,.-]{0,4}(?:is |was |has been |does |could |can)?(?:unavailable|unknown"
-    r"|not (?:found|exist|be|known)|full|disabled|failed|rejected|over quota|unbekannt|не найден|не существует)",
-    re.I,
 )
 NAMED_HEADING = re.compile(r"^<[^<>\s@]{1,64}@[^<>\s]{1,255}>:", re.M)
 """qmail's heading, which many others write too."""
@@ -89,10 +46,7 @@ DIGEST = Phrases(
 )
 """In the subject of what a mail server's operator or filter sends to its own users."""
 SENDER_OF_BULK = re.compile(r"bounces?\b.{0,60}@", re.I)
-AFTERMATH = re.compile(r"\n[45]\d\d [<\"]?\Z")
-"""In front of an address: Sendmail's own line about a recipient, "554 <a@example.com>... 550 Host unknown"."""
 WRAPPED = re.compile(r"[45]\d\d <?[^\s<>]{1,320}>?\.\.\. (?=[45]\d\d )")
-FORWARDED = Phrases(r"expanded from|generated from|forwarded to")
 FORMAL = re.compile(
     r"following (?:recipient|user|address)(?:e?s|\(e?s\))?:\s{1,6}[\"'<>*\[ -]{0,6}[^\s@<>\"]{1,64}@"
     r"|^-{2,10} ?non-delivery report|^<<< |^RCPT TO:",
@@ -105,6 +59,30 @@ DELAY = Phrases(
     r"|no action is required|warning (?:message )?only|temporar(?:y|ily) (?:problem|failure))\b"
     r"|viibi|viiväst|задерж|verzögert|vertraagd|retardé|retrasad|ritard|atrasad|fördröjd|forsinke"
 )
+SUCCESSES = (
+    (re.compile(r"^delivery status notification \(expanded\)", re.I), Kind.EXPANDED),
+    (
+        re.compile(r"^delivery status notification \(relay|\bsuccessfully relayed to\b|\brelayed (?:to|via) non", re.I),
+        Kind.RELAYED,
+    ),
+    (
+        re.compile(
+            r"^delivery status notification \(success|^delivery confirmation|\bsuccessfully delivered\b"
+            r"|\bsuccessful delivery notifications|\byour (?:message|mail) (?:was|has been) delivered to\b"
+            r"|toimetati kätte|erfolgreich zugestellt|remis avec succès|entregado correctamente|успешно доставлен",
+            re.I,
+        ),
+        Kind.DELIVERED,
+    ),
+)
+"""In the subject or the text of what was asked for (RFC 3461 §4.1, NOTIFY=SUCCESS)."""
+FINAL = re.compile(
+    r"(?<!not a )\bpermanent (?:fatal )?(?:error|failure)|failed permanently|\b(?:given|giving|gave) up\b|too long\b"
+    r"|will not (?:be )?(?:re-?tr|try)|(?:deleted|removed) from (?:the )?(?:mail )?queue|retry timeout|expired"
+    r"|returned to sender|returned mail:",
+    re.I,
+)
+"""A refusal for now that became a bounce: the reason may still be called temporary."""
 
 
 def parse(mail: Mail) -> tuple[Report, ...]:
@@ -113,16 +91,19 @@ def parse(mail: Mail) -> tuple[Report, ...]:
     if not failure and not is_mailer(mail):
         return ()
     text = _notice(mail.text)
+    if success := _success(mail, text):
+        delivered = named.recipients(mail, text)[: named.MAX_RECIPIENTS]
+        return tuple(refusal(success, one, about(text, one) or unfold(text)) for one in delivered)
     if not _is_notice(mail, text, failure=failure):
         return ()
-    recipients = _recipients(mail, text)
-    kind = Kind.DELAY if DELAY.found_in(mail.headers.get("subject") or "") or DELAY.found_in(text) else Kind.BOUNCE
+    recipients = named.recipients(mail, text)
+    kind = _kind(mail.headers.get("subject") or "", text)
     if len(recipients) == 1:
         return (refusal(kind, recipients[0], _words(text, recipients[0])),)
     if not recipients:
         return (refusal(kind, None, quoted(text) or unfold(text)),) if _is_anonymous(mail, text) else ()
-    recipients = recipients[:MAX_RECIPIENTS]
-    lines = [(line, {one.lower() for _, _, one in _addresses(line)}) for line in text.split("\n")]
+    recipients = recipients[: named.MAX_RECIPIENTS]
+    lines = [(line, {one.lower() for _, _, one in named.addresses(line)}) for line in text.split("\n")]
     others = {one.lower() for one in recipients}
     return tuple(
         refusal(kind, one, _unwrapped(about(_apart(lines, one, others), one) or quoted(text) or unfold(text)))
@@ -130,10 +111,24 @@ def parse(mail: Mail) -> tuple[Report, ...]:
     )
 
 
+def _success(mail: Mail, text: str) -> Kind | None:
+    """What a mail server says went well; None where it says anything else."""
+    if not is_named_mailer(mail) or states_failure(text) or (best_reply(text) or 0) >= 400:
+        return None
+    words = f"{mail.headers.get('subject') or ''}\n{text}"
+    return next((kind for pattern, kind in SUCCESSES if pattern.search(words)), None)
+
+
+def _kind(subject: str, text: str) -> Kind:
+    if DELAY.found_in(subject):
+        return Kind.DELAY
+    return Kind.DELAY if DELAY.found_in(text) and not FINAL.search(f"{subject}\n{text}") else Kind.BOUNCE
+
+
 def _apart(lines: list[tuple[str, set[str]]], recipient: str, all_of_them: set[str]) -> str:
     """The text of `lines` with blank ones in the place of those that name other recipients than this."""
     own = recipient.lower()
-    return "\n".join("" if own not in named and not named.isdisjoint(all_of_them) else line for line, named in lines)
+    return "\n".join("" if own not in names and not names.isdisjoint(all_of_them) else line for line, names in lines)
 
 
 def _notice(text: str) -> str:
@@ -209,76 +204,10 @@ def _words(text: str, recipient: str) -> str:
     words, answer = about(text, recipient), quoted(text)
     if words is None or (best_reply(words) or 0) < 400 or "\n<<< " in text or (answer and words in answer):
         words = answer or words
-    if words is None or (best_reply(words) is None and (best_reply(text) is not None or not _says_why(words))):
+    if words is None or (best_reply(words) is None and (best_reply(text) is not None or not named.says_why(words))):
         return unfold(text)
     return _unwrapped(words)
 
 
-def _says_why(words: str) -> bool:
-    return classify(text=words, status=None, smtp_code=None, kind=Kind.BOUNCE).cause is not Cause.UNKNOWN
-
-
 def _unwrapped(words: str) -> str:
     return WRAPPED.sub("", words, count=1) if WRAPPED.match(words) else words
-
-
-def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
-    """Where addresses begin and end in `text`, and they."""
-    at = text.find("@")
-    while at >= 0:
-        reversed_local, domain = LOCAL_PART_REVERSED.match(text[max(0, at - 64) : at][::-1]), DOMAIN.match(text, at)
-        if reversed_local and domain and (local := reversed_local[0][::-1].lstrip("'")):
-            yield at - len(local), domain.end(), local + domain[0]
-        at = text.find("@", at + 1)
-
-
-def _recipients(mail: Mail, text: str) -> list[str]:
-    sent = returned(mail)
-    failed = address.all_of(mail.headers.all("x-failed-recipients"))
-    sent_to = address.all_of(sent.all("to") + sent.all("cc"))
-    ours = mail.headers.all("from") + mail.headers.all("to") + sent.all("from") + sent.all("reply-to")
-    never = {one.lower() for one in address.all_of(ours)} - {one.lower() for one in failed}
-    sender = (address.bare(mail.headers.get("from")) or "").lower()
-    wanted = {one.lower() for one in (*failed, *sent_to)}
-    named: dict[str, str] = {}
-    placed: dict[str, str] = {}
-    summed_up: dict[str, str] = {}
-    mentioned: dict[str, str] = {}  # and the paragraphs that they stand in
-    several = not FORWARDED.found_in(text)
-    for start, end, one in _addresses(text):
-        key = one.lower()
-        before = text[max(0, start - 40) : start]
-        if key in never and not (key == sender and REFUSES.search(before)):
-            continue
-        if key in wanted and IN_SUMMARY.match(text, text.rfind("\n", 0, start) + 1, start):
-            summed_up.setdefault(key, one)
-        elif key in wanted or (several and AFTERMATH.search(before)):
-            named.setdefault(key, one)
-        elif (ROLE.match(key) and not HEADED.match(text, end)) or SENDER.search(before):
-            continue
-        elif OPENING.search(before) or LABEL.search(before) or FAILING.match(text, end):
-            placed.setdefault(key, one)
-        elif SUMMED_UP.search(before):
-            summed_up.setdefault(key, one)
-        elif len(mentioned) < MAX_PARAGRAPHS:
-            mentioned.setdefault(one, _paragraph(text, start))
-    if named and several:
-        named |= {key: one for key, one in [*placed.items()][:MAX_RECIPIENTS] if _is_refused(text, one)}
-    if named or placed:
-        return list((named or placed).values())
-    # A post to a list went on to its members, and the list is none of them.
-    if not failed and len(sent_to) == 1 and "list-id" not in sent:
-        return list(sent_to)
-    if failed or summed_up or not is_named_mailer(mail):
-        return list(failed or summed_up.values())
-    return [one for one in mentioned if states_failure(mentioned[one]) or _is_refused(text, one)]
-
-
-def _is_refused(text: str, recipient: str) -> bool:
-    words = about(text, recipient)
-    return words is not None and (best_reply(words) is not None or _says_why(words))
-
-
-def _paragraph(text: str, at: int) -> str:
-    end = text.find("\n\n", at)
-    return text[max(0, text.rfind("\n\n", 0, at)) : end if end >= 0 else len(text)]

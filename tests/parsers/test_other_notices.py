@@ -93,3 +93,25 @@ def test_complaints():
     ]
     (report,) = parse(complaint("Version: 1")).reports
     assert (report.recipient, report.evidence.original_message_id) == ("c@example.com", "1@x")
+
+
+def test_sns_tells_both_ids():
+    """Amazon replaces the Message-ID by its own; whichever was stored, the notification ties to it."""
+    told = '{"messageId": "0102-ses", "commonHeaders": {"messageId": "<1@x>", "from": ["A <a@example.com>"]}}'
+    text = f'{{"notificationType": "Complaint", "complaint": {{"complainedRecipients": [{{}}]}}, "mail": {told}}}'
+    (report,) = parse(f"From: no-reply@sns.example.net\n\n{text}".encode()).reports
+    assert report.kind is Kind.COMPLAINT
+    assert (report.evidence.original_message_id, report.evidence.related_ids) == ("1@x", ("0102-ses",))
+    assert report.evidence.original_from == "a@example.com"
+
+
+@pytest.mark.parametrize("head", ["Subject: Fwd: Undelivered", "Subject: WG: x", "In-Reply-To: <1@x>", "Subject: help"])
+def test_passed_on_by_a_person(head: str):
+    """The same words are a notice from a mail server's address, and a question from a person's."""
+    text = (
+        "This message was created automatically by mail delivery software.\n\n"
+        "The following address(es) failed:\n\n  a@example.com\n    Unrouteable address\n"
+    )
+    person = f"Return-Path: <p@example.com>\nFrom: P <p@example.com>\n{head}\n\nWhat is this?\n\n{text}"
+    server = f"Return-Path: <>\nFrom: Mailer-Daemon@example.com\n{head}\n\n{text}"
+    assert [parse(mail.encode()).reports[0].kind for mail in (person, server)] == [Kind.OTHER, Kind.BOUNCE]
