@@ -33,6 +33,8 @@ WORDS = (
         b"\xed\xa0\x80",
         b"\xff",
         b"&#x202e;",
+        b"&#1",
+        b"=?utf-8?q?=C3?= ",
         b"+3D",
     ),
 )
@@ -67,14 +69,14 @@ def _line(random: Random, raw: bytes) -> bytes:
 
 def _put_word(random: Random, raw: bytes, _: bytes) -> bytes:
     at = random.randrange(len(raw) + 1)
-    return raw[:at] + random.choice(WORDS) * random.choice((1, 1, 1, 20)) + raw[at:]
+    return raw[:at] + random.choice(WORDS) * random.choice((1, 1, 1, 20, 5_000)) + raw[at:]
 
 
 def _repeat(random: Random, raw: bytes, _: bytes) -> bytes:
     """The same stretch again and again: what takes more than linear time shows itself."""
     start = random.randrange(len(raw) + 1)
     end = start + random.choice((1, 2, 8, 40, 200, 1000))
-    return raw[:end] + raw[start:end] * random.choice((1, 10, 100, 1000)) + raw[end:]
+    return raw[:end] + raw[start:end] * random.choice((1, 10, 100, 1000, 5000)) + raw[end:]
 
 
 def _field(random: Random, raw: bytes, donor: bytes) -> bytes:
