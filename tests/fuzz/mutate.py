@@ -24,19 +24,8 @@ TYPES = (
 )
 WORDS = (
     *(b"<", b">", b"(", b")", b'"', b"\\", b",", b";", b":", b"@", b"=?utf-8?b?", b"?=", b"=", b"--", b"\n\n", b"\t"),
-    *(
-        b"550 5.1.1 ",
-        b"4.4.7",
-        b"a@example.com",
-        b"\x00",
-        b"\xe2\x80\xae",
-        b"\xed\xa0\x80",
-        b"\xff",
-        b"&#x202e;",
-        b"&#1",
-        b"=?utf-8?q?=C3?= ",
-        b"+3D",
-    ),
+    *(b"550 5.1.1 ", b"4.4.7", b"a@example.com", b"=?utf-8?q?=C3?= ", b"&#1", b"&#x202e;", b"+3D"),
+    *(b"\x00", b"\xff", b"\xe2\x80\xae", b"\xed\xa0\x80"),
 )
 
 Change = Callable[[Random, bytes, bytes], bytes]
