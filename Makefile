@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 VERSIONS := 3.11 3.12 3.13
+SECONDS ?= 600
 
-.PHONY: setup demo test test-all lint bench docs clean
+.PHONY: setup demo test test-all lint bench fuzz docs clean
 
 setup: $(VENV)/.ready
 
@@ -40,6 +41,12 @@ lint: setup
 bench: setup
 	$(BIN)/python -m tests.servers
 	$(BIN)/python -m bench
+
+# looks for what breaks the parsers, SECONDS for each fuzzer; what is found lies under build/fuzz
+fuzz: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,fuzz]'
+	$(BIN)/python -m tests.fuzz parse --seconds $(SECONDS)
+	$(BIN)/python -m tests.fuzz classify --seconds $(SECONDS)
 
 docs: setup
 	$(BIN)/python -m docs.generate

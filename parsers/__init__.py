@@ -39,10 +39,9 @@ def _parse(raw: bytes) -> Outcome:
     if len(reports) > MAX_REPORTS:
         problems.append(f"only the first {MAX_REPORTS} reports were read")
         truncated = True
-    for part in mail.leaves:
-        if part.end - part.body > MAX_REPORT and part.is_report:
-            problems.append(f"only the first {MAX_REPORT} bytes of a delivery report were read")
-            truncated = True
+    if mail.is_report_cut:
+        problems.append(f"only the first {MAX_REPORT} bytes of the delivery reports were read")
+        truncated = True
     return Outcome(
         reports=finish(reports, evidence(mail)), detector=detector, problems=tuple(problems), truncated=truncated
     )

@@ -75,20 +75,22 @@ def all_of(values: list[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def typed(value: str | None) -> str | None:
+def typed(value: str | None, *, patient: bool = True) -> str | None:
     r"""The address in a field "type; address" of a delivery report; the type may be missing (RFC 3464 §2.3.1).
 
+    patient  whether flanker is asked about what cannot be read otherwise
     >>> typed("utf-8; j\\x{F5}ul@example.com")
     'jõul@example.com'
     """
     if not value:
         return None
     kind, semicolon, rest = value.partition(";")
+    read = tolerant if patient else bare
     if not semicolon:
-        return tolerant(value)
+        return read(value)
     if kind.strip().lower() in {"utf-8", "utf8"}:
         rest = EMBEDDED.sub(_character, rest)
-    return tolerant(rest)
+    return read(rest)
 
 
 def xtext(value: str) -> str:

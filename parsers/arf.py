@@ -35,14 +35,18 @@ def parse(mail: Mail) -> tuple[Report, ...]:
         return _unmarked(mail)
     fields = Headers("\n".join(line for line in part.text.split("\n") if line and not line.isspace()))
     envelope_id = fields.get("original-envelope-id")
+    # Once for all: there may be 2,000 recipients, and a megabyte of these.
+    about_message = Evidence(envelope_id=address.xtext(envelope_id) if envelope_id else None)
+    host, feedback_type = _host(fields.get("reporting-mta")), (fields.get("feedback-type") or "").lower() or None
+    named = "original-rcpt-to" in fields
     return tuple(
         Report(
             kind=Kind.COMPLAINT,
             recipient=recipient,
-            original_recipient=recipient if "original-rcpt-to" in fields else None,
-            feedback_type=(fields.get("feedback-type") or "").lower() or None,
-            reporting_mta=_host(fields.get("reporting-mta")),
-            evidence=Evidence(envelope_id=address.xtext(envelope_id) if envelope_id else None),
+            original_recipient=recipient if named else None,
+            feedback_type=feedback_type,
+            reporting_mta=host,
+            evidence=about_message,
         )
         for recipient in _recipients(fields, mail) or (None,)
     )

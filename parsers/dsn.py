@@ -9,13 +9,16 @@ Fixtures: fixtures/dsn/
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cached_property
+from itertools import islice
 
 from parsers import address
-from parsers.fields import Group, groups, without_comments
+from parsers.fields import MAX_GROUPS, Group, groups, without_comments
 from parsers.message import MESSAGE_TYPES, Mail
 from parsers.original import before_original, returned
+from parsers.part import Part
 from parsers.report import Evidence, Kind, Report
 from parsers.said import about, best_reply, best_status, line_at, quoted, refusal
 from parsers.sender import is_failure, is_mailer, is_passed_on
@@ -24,6 +27,8 @@ from parsers.status import find_status, is_generic
 STATUS_TYPES = frozenset({"message/delivery-status", "message/global-delivery-status", "message/x-delivery-status"})
 MAX_NOTICE = 65_536
 """Characters of the part for people that are searched for each recipient; a hundred recipients take a tenth of it."""
+MAX_TOLERATED = 1_000
+"""Recipients of a report up to which a badly written address is shown to a library."""
 MAX_NAMELESS = 100
 """Recipients taken from the text of a report that names none itself."""
 KIND_BY_ACTION = {
@@ -46,6 +51,8 @@ STATUS = re.compile(r"[^\w(]{0,9}([245]\.\d{1,3}\.\d{1,3})(?!\d|\.\d)", re.ASCII
 PASTED = re.compile(r"\n(?:Reporting-MTA|(?:Final|Original)-Recipient):", re.I)
 BEGINNING = re.compile(r"\s{0,99}(?:Reporting-MTA|Original-Envelope-Id|(?:Final|Original)-Recipient):", re.I)
 NO_EVIDENCE = Evidence()
+AboutMessage = tuple[str | None, Evidence]
+"""What a report says for all its recipients: the reporting host, the envelope id."""
 MESSAGE_FIELDS = frozenset({"reporting-mta", "original-envelope-id"})
 RECIPIENT_FIELDS = frozenset({"final-recipient", "original-recipient", "x-actual-recipient"})
 
@@ -69,14 +76,15 @@ def parse(mail: Mail) -> tuple[Report, ...]:
         return ()
     if mail.root.type != "multipart/report" and is_passed_on(mail):
         return ()
-    reports = _reports(mail, [group for part in parts for group in groups(part.text)])
+    reports = _reports(mail, _groups(parts))
     if len(reports) == 1 and reports[0].recipient is None and len(failed := _unnamed(mail)) == 1:
         return (replace(reports[0], recipient=failed[0]),)
     return reports
 
 
-def _all_groups(mail: Mail) -> list[Group]:
-    return [group for part in mail.leaves if part.type in STATUS_TYPES for group in groups(part.text)]
+def _groups(parts: Iterable[Part]) -> list[Group]:
+    """The groups of all parts, but no more than are read of one."""
+    return list(islice((group for part in parts for group in groups(part.text)), MAX_GROUPS))
 
 
 def parse_in_text(mail: Mail) -> tuple[Report, ...]:
@@ -109,7 +117,8 @@ def parse_nameless(mail: Mail) -> tuple[Report, ...]:
     ):
         return ()
     text = mail.text[:MAX_NOTICE]
-    host = next((_host(group["reporting-mta"]) for group in _all_groups(mail) if "reporting-mta" in group), None)
+    status_parts = [part for part in mail.leaves if part.type in STATUS_TYPES]
+    host = next((_host(group["reporting-mta"]) for group in _groups(status_parts) if "reporting-mta" in group), None)
     return tuple(
         refusal(Kind.BOUNCE, recipient, about(text, recipient) or text, reporting_mta=host)
         for recipient in _unnamed(mail) or (None,)
@@ -128,62 +137,81 @@ def _unnamed(mail: Mail) -> tuple[str, ...]:
 
 
 def _reports(mail: Mail, found: list[Group]) -> tuple[Report, ...]:
-    about_message = next((group for group in found if not MESSAGE_FIELDS.isdisjoint(group)), {})
-    about_recipients: list[tuple[Group, Group]] = []
+    about_message = _about_message(next((group for group in found if not MESSAGE_FIELDS.isdisjoint(group)), {}))
+    about_recipients: list[tuple[Group, AboutMessage]] = []
     for group in found:
         if not MESSAGE_FIELDS.isdisjoint(group):
-            about_message = group  # several reports in one mail
+            about_message = _about_message(group)  # several reports in one mail
         if _names_recipient(group):
             about_recipients.append((group, about_message))
     if not about_recipients:
         return ()
-    notice = _Notice(mail)
-    only = len(about_recipients) == 1
-    return tuple([_report(group, fields, notice, only=only) for group, fields in about_recipients])
+    shared = _Shared(mail, len(about_recipients))
+    return tuple([_report(group, fields, shared) for group, fields in about_recipients])
 
 
-class _Notice:
-    """The part for people, which most reports can do without."""
+def _about_message(fields: Group) -> AboutMessage:
+    envelope_id = fields.get("original-envelope-id")
+    evidence = Evidence(envelope_id=address.xtext(envelope_id)) if envelope_id else NO_EVIDENCE
+    return _host(fields.get("reporting-mta")), evidence
 
-    __slots__ = ("_mail", "_text")
 
-    def __init__(self, mail: Mail) -> None:
+class _Shared:
+    """What the reports of one mail have in common, worked out once: there may be ten thousand of them.
+
+    only      whether there is but one
+    patient   whether each badly written address is worth a library's time
+    """
+
+    def __init__(self, mail: Mail, count: int) -> None:
         self._mail = mail
-        self._text: str | None = None
+        self._said: dict[str | None, str | None] = {}
+        self.only, self.patient = count == 1, count <= MAX_TOLERATED
 
-    def __call__(self) -> str:
-        if self._text is None:
-            self._text = PASTED.split(self._mail.text[:MAX_NOTICE], maxsplit=1)[0]
-        return self._text
+    @cached_property
+    def notice(self) -> str:
+        """The part for people, which most reports can do without."""
+        return PASTED.split(self._mail.text[:MAX_NOTICE], maxsplit=1)[0]
+
+    @cached_property
+    def is_final(self) -> bool:
+        """Whether a sender wrote it that has no other notices."""
+        return line_at(self.notice, ALWAYS_FINAL) >= 0
+
+    def said(self, recipient: str | None) -> str | None:
+        """What the notice says about `recipient`."""
+        if recipient not in self._said:
+            self._said[recipient] = about(self.notice, recipient)
+        return self._said[recipient]
 
 
 def _names_recipient(group: Group) -> bool:
     return not RECIPIENT_FIELDS.isdisjoint(group) or ("action" in group and "status" in group)
 
 
-def _report(group: Group, fields: Group, notice: _Notice, *, only: bool) -> Report:
-    final = address.typed(group.get("final-recipient"))
-    original = address.typed(group.get("original-recipient"))
+def _report(group: Group, about_message: AboutMessage, shared: _Shared) -> Report:
+    reporting_mta, evidence = about_message
+    final = address.typed(group.get("final-recipient"), patient=shared.patient)
+    original = address.typed(group.get("original-recipient"), patient=shared.patient)
     if original and "+" in original:
         original = address.bare(address.xtext(original)) or original
-    recipient = original or final or address.typed(group.get("x-actual-recipient"))
+    recipient = original or final or address.typed(group.get("x-actual-recipient"), patient=shared.patient)
     found = STATUS.match(group.get("status", ""))
     stated = found[1] if found else None
     words = _without_type(group.get("diagnostic-code")) or _comment(group.get("status", ""))
     code = best_reply(words)
     more = None
     if code is None or (is_generic(stated) and is_generic(find_status(words or ""))):
-        more = about(notice(), final)
+        more = shared.said(final)
         if more is None and recipient != final:
-            more = about(notice(), recipient)
-        if only and best_reply(more) is None:
-            more = quoted(notice()) or more
+            more = shared.said(recipient)
+        if shared.only and best_reply(more) is None:
+            more = quoted(shared.notice) or more
         code = code or best_reply(more)
     status = best_status(stated, words, more)
     action = without_comments(group.get("action", "")).strip().partition(" ")[0].strip(";,.").lower() or None
-    envelope_id = fields.get("original-envelope-id")
     return Report(
-        kind=_kind(action, status, notice, words or more),
+        kind=_kind(action, status, shared, words or more),
         recipient=recipient,
         original_recipient=original,
         final_recipient=final,
@@ -192,17 +220,17 @@ def _report(group: Group, fields: Group, notice: _Notice, *, only: bool) -> Repo
         smtp_code=code,
         diagnostic=_joined(words, more),
         remote_mta=_host(group.get("remote-mta")),
-        reporting_mta=_host(fields.get("reporting-mta")),
-        evidence=Evidence(envelope_id=address.xtext(envelope_id)) if envelope_id else NO_EVIDENCE,
+        reporting_mta=reporting_mta,
+        evidence=evidence,
     )
 
 
-def _kind(action: str | None, status: str | None, notice: _Notice, words: str | None) -> Kind:
+def _kind(action: str | None, status: str | None, shared: _Shared, words: str | None) -> Kind:
     if action and (begun := ACTION.match(action)):
         kind = KIND_BY_ACTION[begun[0]]
     else:
         kind = KIND_BY_CLASS[status[0]] if status else Kind.BOUNCE
-    if kind is Kind.DELAY and ((words and FINAL_WORDS in words) or line_at(notice(), ALWAYS_FINAL) >= 0):
+    if kind is Kind.DELAY and ((words and FINAL_WORDS in words) or shared.is_final):
         return Kind.BOUNCE
     return kind
 

@@ -10,6 +10,11 @@ from parsers.headers import clean
 MAX_GROUPS = 10_100
 """Groups read of one report: one for each recipient, and a few more than parsers.finish takes, so that it notices."""
 
+MAX_FIELDS = 100
+"""Fields of one group: a report's have ten."""
+MAX_VALUE = 10_000
+"""Characters of one field: a diagnostic of which MAX_DIAGNOSTIC are kept, with folds and encoded words."""
+
 FIELD = re.compile(r"([A-Za-z][A-Za-z0-9-]{1,60})[ \t]*:[ \t]*(.*)")
 REPEATED = frozenset({"final-recipient", "original-recipient", "action", "status"})
 """Fields that a group holds once: a second one begins the next group where the blank line is missing."""
@@ -41,10 +46,12 @@ def groups(text: str) -> list[Group]:
                 if len(found) == MAX_GROUPS:
                     break
                 found.append({})
-            lines = found[-1][name] = [field[2]]
+            lines = [field[2]]
+            if len(found[-1]) < MAX_FIELDS:
+                found[-1][name] = lines
         elif lines is not None:
             lines.append(line)
-    return [{name: clean("\n".join(lines)) for name, lines in group.items()} for group in found if group]
+    return [{name: clean("\n".join(lines)[:MAX_VALUE]) for name, lines in group.items()} for group in found if group]
 
 
 def without_comments(value: str) -> str:

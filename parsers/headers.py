@@ -130,7 +130,7 @@ def clean(value: str) -> str:
 def decode_words(value: str) -> str:
     """`value` with its encoded words decoded (RFC 2047 §6.2); a word that cannot be read stays as it is."""
     out: list[str] = []
-    octets, charset, at = b"", None, 0
+    octets, charset, at = bytearray(), None, 0  # grows in place: a field may hold 100,000 words
     for word in ENCODED_WORD.finditer(value):
         more = _octets(word[2], word[3])
         if more is None:
@@ -140,12 +140,13 @@ def decode_words(value: str) -> str:
         adjacent = charset is not None and not between.strip()
         # Characters are cut in two at times, so neighbours of one charset are joined before they are decoded.
         if not adjacent or label != charset:
-            out.append(decode(octets, charset))
-            octets = b""
+            out.append(decode(bytes(octets), charset))
+            octets = bytearray()
         if not adjacent:
             out.append(between)
-        octets, charset, at = octets + more, label, word.end()
-    out += decode(octets, charset), value[at:]
+        octets += more
+        charset, at = label, word.end()
+    out += decode(bytes(octets), charset), value[at:]
     return "".join(out)
 
 

@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import Any
 
 from parsers.headers import Headers
-from parsers.part import Part
+from parsers.part import MAX_TEXT, Part, ration
 from parsers.quiet import flanker_scan
 from parsers.scan import Scan, part_at, scan
 
@@ -40,11 +40,13 @@ class Mail:
     root       the tree of parts
     problems   for the log: what was out of bounds or had to be guessed
     truncated  whether a bound was met, so that not all of it was read
+    is_report_cut  the same of its delivery reports alone
     """
 
     def __init__(self, root: Part, problems: tuple[str, ...] = (), *, truncated: bool = False, depth: int = 0) -> None:
         self.root, self.problems, self.truncated, self._depth = root, problems, truncated, depth
         self.leaves = tuple(root.leaves())
+        self.is_report_cut = root.end - root.start > MAX_TEXT and ration(self.leaves)
         self.returned: Headers | None = None  # kept by parsers.original once it has looked
 
     @property

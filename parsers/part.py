@@ -6,6 +6,7 @@ Sources: RFC 2045 §6 (transfer encodings), RFC 2046 (types).
 import re
 from binascii import Error as BinasciiError
 from binascii import a2b_base64, a2b_qp
+from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from html import unescape
 
@@ -18,6 +19,9 @@ MAX_TEXT = 1_048_576
 MAX_REPORT = 8 * MAX_TEXT
 """The same of a delivery report: 800 octets for each of 10,000 recipients."""
 
+MAX_TEXTS = 4 * MAX_TEXT
+"""The same of all parts of one mail together, but for its delivery reports."""
+
 SHORT = 300
 """Octets of a header block that may come again; a whole message's never does."""
 
@@ -26,6 +30,8 @@ HIDDEN = re.compile(r"<(style|script|title)\b", re.I)
 LINE_TAG = re.compile(r"<(?:br|/?p|/?div|/?tr|/?table|/?li|/?h[1-6]|/?pre|hr)\b[^<>]*>", re.I)
 CELL_TAG = re.compile(r"</t[dh]\b[^<>]*>", re.I)
 TAG = re.compile(r"<(?:!--)?[a-zA-Z/!?][^<>]*>")
+NO_CHARACTER = re.compile(r"&#\d{100,};?", re.ASCII)
+"""Python reads no number of more than 4,300 digits, and raises."""
 
 
 class Head:
@@ -118,7 +124,7 @@ class Part:
         """Whether it is a delivery report (RFC 3464), by whichever of its names."""
         return self.type.endswith("delivery-status")
 
-    @property
+    @cached_property
     def text_limit(self) -> int:
         """How many octets of it are decoded to text."""
         return MAX_REPORT if self.is_report else MAX_TEXT
@@ -144,6 +150,21 @@ class Part:
         return found
 
 
+def ration(leaves: Iterable[Part]) -> bool:
+    """Bound what is decoded of all `leaves` together: MAX_REPORT of the delivery reports, MAX_TEXTS of the others.
+
+    returns  whether less than the whole of a delivery report will be read
+    """
+    left = {True: MAX_REPORT, False: MAX_TEXTS}
+    cut = False
+    for part in leaves:
+        size = part.end - part.body
+        part.text_limit = min(part.text_limit, left[part.is_report])
+        left[part.is_report] -= min(part.text_limit, size)
+        cut = cut or (part.is_report and size > part.text_limit)
+    return cut
+
+
 def strip_html(text: str) -> str:
     """What a reader sees of a page, a line for a paragraph.  Linear: no tag reaches over the next "<"."""
     out, at = [], 0
@@ -156,4 +177,4 @@ def strip_html(text: str) -> str:
         at = close
     text = "".join(out) + text[at:]
     text = " ".join(text.split("\n")) if "<pre" not in text and "<PRE" not in text else text
-    return unescape(TAG.sub("", CELL_TAG.sub(" ", LINE_TAG.sub("\n", text))))
+    return unescape(NO_CHARACTER.sub("", TAG.sub("", CELL_TAG.sub(" ", LINE_TAG.sub("\n", text)))))

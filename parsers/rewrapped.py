@@ -8,17 +8,20 @@ Fixtures: fixtures/dsn/rewrapped-*.eml
 """
 
 from parsers import dsn
-from parsers.message import Mail
+from parsers.message import MESSAGE_TYPES, Mail
 from parsers.original import returned
 from parsers.report import Report
 from parsers.sender import is_named_mailer, states_failure
+
+MAX_WRAPPED = 3
+"""Messages that are opened to look for a notice; each may be malformed, and take the libraries their time."""
 
 
 def parse(mail: Mail) -> tuple[Report, ...]:
     """What the wrapped delivery report says; () where there is none."""
     if not is_named_mailer(mail):
         return ()
-    for part in mail.leaves:
+    for part in [part for part in mail.leaves if part.type in MESSAGE_TYPES][:MAX_WRAPPED]:
         inner = mail.enclosed(part)
         if inner is None or not is_named_mailer(inner) or states_failure(mail.text):
             continue

@@ -4,6 +4,7 @@ Sources: RFC 3463 (status), RFC 5321 §4.2 (reply), RFC 3464 §2.3 (fields that 
 """
 
 import re
+from functools import lru_cache
 
 from parsers import address
 from parsers.reply import find_reply
@@ -41,7 +42,7 @@ def about(text: str, recipient: str | None) -> str | None:
     if not recipient:
         return None
     best, most = None, -1
-    lower, wanted, at = text.lower(), recipient.lower(), 0
+    lower, wanted, at = _lower(text), recipient.lower(), 0
     for _ in range(MAX_MENTIONS):
         at = lower.find(wanted, at)
         if at < 0:
@@ -67,6 +68,12 @@ def about(text: str, recipient: str | None) -> str | None:
             best, most = words, much
         at = end
     return best
+
+
+@lru_cache(maxsize=1)
+def _lower(text: str) -> str:
+    """Lower case, kept for the next recipient of the same notice."""
+    return text.lower()
 
 
 def quoted(text: str) -> str | None:

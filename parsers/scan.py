@@ -24,6 +24,9 @@ MAX_DEPTH = 20
 MAX_DELIMITERS = 50_000
 """Lines looked at that begin "--", most of them dashes in a text: more of them are no mail but an attack."""
 
+MAX_SPLIT_BYTES = 1024 * 1024
+"""Octets that may be split into lines: each takes 40 more, and a line may hold two."""
+
 DELIMITER = re.compile(rb"\n--([^\n]*)")
 
 
@@ -64,9 +67,10 @@ def _with_lf(raw: bytes) -> bytes:
     """`raw` with LF as the only line end."""
     if b"\r" not in raw:
         return raw
-    lines = b"\n".join(raw.split(b"\r\n"))  # less work than to replace them, and nearly always all
-    if b"\r" not in lines:
-        return lines
+    if len(raw) <= MAX_SPLIT_BYTES:
+        lines = b"\n".join(raw.split(b"\r\n"))  # less work than to replace them, and nearly always all
+        if b"\r" not in lines:
+            return lines
     return raw.replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 

@@ -20,8 +20,10 @@ def tidy(text: str | None, limit: int) -> str | None:
     """At most `limit` characters of `text` without what no text field may hold; None where nothing is left."""
     if text is None:
         return None
+    if len(text) > limit:
+        text = text[: 2 * limit]  # first of all: ten thousand reports may share one text of megabytes
     if not text.isprintable():
-        text = UNSEEN.sub("", BLANKS.sub(" ", text[: 2 * limit]))
+        text = UNSEEN.sub("", BLANKS.sub(" ", text))
     return text[:limit].strip() or None
 
 

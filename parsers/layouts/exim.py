@@ -37,7 +37,10 @@ def parse(mail: Mail) -> tuple[Report, ...]:
         return ()
     kind = Kind.DELAY if DELAY.search(text, start, head.end()) else Kind.BOUNCE
     failed = address.all_of(mail.headers.all("x-failed-recipients"))
-    return tuple(_report(kind, name, reason, failed) for name, reason in _recipients(text[head.end() :]))
+    by_local_part: dict[str, str] = {}
+    for one in failed:
+        by_local_part.setdefault(one.rpartition("@")[0], one)
+    return tuple(_report(kind, name, reason, failed, by_local_part) for name, reason in _recipients(text[head.end() :]))
 
 
 def _recipients(text: str) -> list[tuple[str, str]]:
@@ -62,13 +65,13 @@ def _recipients(text: str) -> list[tuple[str, str]]:
     return [(name, " ".join(lines)) for name, lines in found]
 
 
-def _report(kind: Kind, name: str, reason: str, failed: tuple[str, ...]) -> Report:
+def _report(kind: Kind, name: str, reason: str, failed: tuple[str, ...], by_local_part: dict[str, str]) -> Report:
     """`name` is an address, a local part, or the command or file that an address leads to."""
     generated = GENERATED.search(reason) if "generated " in reason else None
     remote = REMOTE.search(reason)
     recipient = address.bare(name)
     if recipient is None:
-        recipient = next((one for one in failed if one.startswith(name + "@")), None)
+        recipient = by_local_part.get(name)
     if recipient is None and generated is None and len(failed) == 1:
         recipient = failed[0]
     words = GENERATED.sub("", reason) if generated else reason

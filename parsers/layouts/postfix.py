@@ -35,7 +35,7 @@ def parse(mail: Mail) -> tuple[Report, ...]:
     first = len(text)
     for line in FOLDED.sub(" <", text[start.end() :]).split("\n"):
         if opened := RECIPIENT.match(line):
-            first = min(first, text.find(f"<{opened[1]}>", start.end()))
+            first = first if found else text.find(f"<{opened[1]}>", start.end())
             found.append((opened[1], opened[2], [opened[3]]))
         elif found and line.startswith((" ", "\t")):
             found[-1][2].append(line)

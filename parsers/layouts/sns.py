@@ -33,6 +33,8 @@ COMMON_HEADERS = (
 )
 MAX_JSON = 262_144
 """Characters of the text; SNS sends no more octets (Amazon SNS, quotas)."""
+MAX_ENTRIES = 1_000
+"""Entries of one list; SES takes 50 recipients of a message (Amazon SES, quotas)."""
 
 
 def parse(mail: Mail) -> tuple[Report, ...]:
@@ -57,7 +59,7 @@ def parse(mail: Mail) -> tuple[Report, ...]:
         about = _dict(found.get("delivery"))
         words, host = str(about.get("smtpResponse") or ""), _text(about.get("reportingMTA"))
         recipients = about.get("recipients")
-        recipients = recipients if isinstance(recipients, list) else []
+        recipients = recipients[:MAX_ENTRIES] if isinstance(recipients, list) else []
         return tuple(refusal(Kind.DELIVERED, _text(one), words, reporting_mta=host) for one in recipients)
     if kind == "complaint":
         about = _dict(found.get("complaint"))
@@ -106,7 +108,7 @@ def _dict(value: object) -> dict[str, Any]:
 
 
 def _dicts(value: object) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return [one for one in value[:MAX_ENTRIES] if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _text(value: object) -> str | None:

@@ -1,6 +1,6 @@
 """Groups of fields are read however carelessly they are written."""
 
-from parsers.fields import MAX_GROUPS, groups, without_comments
+from parsers.fields import MAX_FIELDS, MAX_GROUPS, MAX_VALUE, groups, without_comments
 
 
 def test_groups():
@@ -41,3 +41,10 @@ def test_comments():
     """Comments are left out, unclosed parentheses are not."""
     assert without_comments("failed (for good)") == "failed"
     assert without_comments("failed (for") == "failed (for"
+
+
+def test_bounds_of_a_group():
+    """Neither its fields nor their lengths are unbounded."""
+    (group,) = groups("Status: " + "x" * (2 * MAX_VALUE) + "\n" + "".join(f"x{number}: y\n" for number in range(1_000)))
+    assert len(group) == MAX_FIELDS
+    assert len(group["status"]) == MAX_VALUE

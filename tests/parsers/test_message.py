@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
+from parsers import parse
 from parsers.message import MAX_ENCLOSED_DEPTH, by_flanker, by_standard_library, read
+from parsers.part import MAX_REPORT, MAX_TEXT
 
 REPORT = (
     b"Subject: x\nContent-Type: multipart/report; boundary=b\n\n--b\n\nhello\n--b\n"
@@ -60,3 +62,24 @@ def test_flanker_is_quiet_and_late():
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_an_entity_that_python_refuses():
+    """More digits than int() takes are no character; the text around them stays."""
+    assert read(b"Content-Type: text/html\n\nnot &#" + b"1" * 5_000 + b"; delivered").text == "not  delivered"
+
+
+def test_all_parts_together_are_bounded():
+    """What is decoded of one part depends on what was of those before it."""
+    raw = b"Content-Type: multipart/mixed; boundary=b\n" + (b"\n--b\n\n" + b"x" * MAX_TEXT) * 6
+    mail = read(raw)
+    assert [len(part.text) for part in mail.leaves] == [MAX_TEXT] * 4 + [0, 0]
+    assert not mail.is_report_cut
+
+
+def test_all_reports_together_are_bounded():
+    """The same for delivery reports, and that is told."""
+    part = b"\n--b\nContent-Type: message/delivery-status\n\n" + b"x" * MAX_TEXT
+    outcome = parse(b"Content-Type: multipart/mixed; boundary=b\n" + part * 9)
+    assert outcome.truncated
+    assert outcome.problems == (f"only the first {MAX_REPORT} bytes of the delivery reports were read",)

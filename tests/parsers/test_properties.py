@@ -1,6 +1,5 @@
 """What holds for every mail, however damaged."""
 
-import unicodedata
 from collections.abc import Iterator
 
 from hypothesis import HealthCheck, given, settings
@@ -10,56 +9,26 @@ from parsers import parse
 from parsers.message import HEADER_TYPES, MESSAGE_TYPES, Mail, by_flanker, by_standard_library
 from parsers.order import ORDER
 from parsers.part import Part
-from parsers.report import MAX_DIAGNOSTIC, Evidence, Kind, Outcome, Report
+from parsers.report import Evidence, Kind, Report
 from parsers.scan import scan
-from parsers.tidy import MAX_LINE, MAX_WORD
 from tests.parsers.mutations import damaged
+from tests.parsers.promises import check_outcome
 
 MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-def texts_of(report: Report) -> Iterator[str]:
-    """Every text field of a report and its evidence."""
-    for thing in (report, report.evidence):
-        for name in thing.__slots__:
-            value = getattr(thing, name)
-            if isinstance(value, str):
-                yield value
-            elif isinstance(value, tuple):
-                yield from value
-
-
-def check(outcome: Outcome) -> None:
-    """What the contract promises of every outcome."""
-    assert outcome.reports
-    assert not any("Error" in problem for problem in outcome.problems), outcome.problems
-    for report in outcome.reports:
-        for text in texts_of(report):
-            assert text
-            assert len(text) <= max(MAX_DIAGNOSTIC, MAX_LINE, MAX_WORD)
-            assert all(unicodedata.category(character) not in {"Cc", "Cs"} for character in text)
-        is_refusal = report.kind in {Kind.BOUNCE, Kind.DELAY}
-        assert (report.cause is not None) == is_refusal
-        assert (report.permanent is not None) == is_refusal
-        assert (report.rule is not None) == is_refusal
-        assert report.smtp_code is None or 200 <= report.smtp_code <= 599
-        if report.kind is Kind.OTHER:
-            assert len(outcome.reports) == 1
-            assert report.recipient is None
 
 
 @MANY
 @given(damaged())
 def test_damaged_mail(raw: bytes):
     """Damage costs facts, never an exception, a detector's error or a character that may not pass."""
-    check(parse(raw))
+    check_outcome(parse(raw))
 
 
 @MANY
 @given(st.binary(max_size=2_000))
 def test_any_octets(raw: bytes):
     """Octets that are no mail at all are one event of kind `other`, or whatever they happen to say."""
-    check(parse(raw))
+    check_outcome(parse(raw))
 
 
 @MANY
