@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice
 
 from parsers import address
 from parsers.fields import MAX_GROUPS, Group, groups, without_comments
@@ -84,7 +83,11 @@ def parse(mail: Mail) -> tuple[Report, ...]:
 
 def _groups(parts: Iterable[Part]) -> list[Group]:
     """The groups of all parts, but no more than are read of one."""
-    return list(islice((group for part in parts for group in groups(part.text)), MAX_GROUPS))
+    found: list[Group] = []
+    for part in parts:
+        if len(found) < MAX_GROUPS:
+            found += groups(part.text)
+    return found[:MAX_GROUPS]
 
 
 def parse_in_text(mail: Mail) -> tuple[Report, ...]:

@@ -28,27 +28,28 @@ def groups(text: str) -> list[Group]:
 
     Lines that are no field go on with the one before, indented or not.  Never raises.
     """
-    found: list[dict[str, list[str]]] = [{}]
+    group: dict[str, list[str]] = {}
+    found = [group]
     lines: list[str] | None = None  # of the field that may go on
     for line in text.split("\n"):
-        if not line or line.isspace():
-            lines = None
-            if found[-1]:
-                if len(found) == MAX_GROUPS:
-                    break
-                found.append({})
-        elif line[0] not in " \t" and (field := FIELD.match(line)):
+        if field := FIELD.match(line):
             name = field[1].lower()
-            if found[-1].get(name, [""])[0]:
+            if name in group and group[name][0]:
                 if name not in REPEATED:
                     lines = None
                     continue
                 if len(found) == MAX_GROUPS:
                     break
-                found.append({})
+                found.append(group := {})
             lines = [field[2]]
-            if len(found[-1]) < MAX_FIELDS:
-                found[-1][name] = lines
+            if len(group) < MAX_FIELDS:
+                group[name] = lines
+        elif not line or line.isspace():
+            lines = None
+            if group:
+                if len(found) == MAX_GROUPS:
+                    break
+                found.append(group := {})
         elif lines is not None:
             lines.append(line)
     return [{name: clean("\n".join(lines)[:MAX_VALUE]) for name, lines in group.items()} for group in found if group]

@@ -17,6 +17,7 @@ bounds is never shown to a library: the scan's tree stands as far as it reads.
 import contextlib
 import email.message
 import email.parser
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +49,7 @@ class Mail:
         self.leaves = tuple(root.leaves())
         self.is_report_cut = root.end - root.start > MAX_TEXT and ration(self.leaves)
         self.returned: Headers | None = None  # kept by parsers.original once it has looked
+        self.answers: dict[Callable[[Mail], bool], bool] = {}  # kept by parsers.sender
 
     @property
     def headers(self) -> Headers:

@@ -7,6 +7,8 @@ Sources: RFC 5321 §4.5.5 (null reverse-path), RFC 3834 §5 (Auto-Submitted).
 """
 
 import re
+from collections.abc import Callable
+from functools import wraps
 
 from parsers.message import Mail
 from parsers.patterns import Phrases
@@ -87,6 +89,19 @@ FORWARDS = re.compile(r"(?:(?:re|aw|sv|vs|vast|odp): ?)?(?:fwd?|wg|tr|vl|vb|rv|e
 """How mail programs mark what a person passes on: English, German, French, Finnish, Swedish, Spanish, ..."""
 
 
+def _once(ask: Callable[[Mail], bool]) -> Callable[[Mail], bool]:
+    """What is asked of a mail by many detectors is worked out once."""
+
+    @wraps(ask)
+    def answer(mail: Mail) -> bool:
+        if ask not in mail.answers:
+            mail.answers[ask] = ask(mail)
+        return mail.answers[ask]
+
+    return answer
+
+
+@_once
 def is_mailer(mail: Mail) -> bool:
     """Whether the mail comes from a mail server's own address, or from nobody."""
     path = (mail.headers.raw("return-path") or "").strip()
@@ -95,12 +110,14 @@ def is_mailer(mail: Mail) -> bool:
     return not mail.headers.raw("from") or is_named_mailer(mail)
 
 
+@_once
 def is_named_mailer(mail: Mail) -> bool:
     """Whether From is a mail server's own address; vacation replies too come from nobody (RFC 3834 §3.3)."""
     sender = mail.headers.get("from") or ""
     return MAILER.found_in(sender) and " on behalf of " not in sender  # Exchange's, about meetings
 
 
+@_once
 def is_failure(mail: Mail) -> bool:
     """Whether the mail's subject is that of a delivery notice."""
     return FAILURE.found_in(mail.headers.get("subject") or "")

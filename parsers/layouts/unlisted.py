@@ -12,7 +12,7 @@ import re
 from parsers import address, autoreply, named
 from parsers.message import HEADER_TYPES, MESSAGE_TYPES, Mail
 from parsers.original import before_original, returned
-from parsers.patterns import Phrases
+from parsers.patterns import PatternSet, Phrases
 from parsers.report import Kind, Report
 from parsers.said import about, best_reply, quoted, refusal, unfold
 from parsers.sender import (
@@ -60,22 +60,20 @@ DELAY = Phrases(
     r"|viibi|viiväst|задерж|verzögert|vertraagd|retardé|retrasad|ritard|atrasad|fördröjd|forsinke"
 )
 SUCCESSES = (
-    (re.compile(r"^delivery status notification \(expanded\)", re.I), Kind.EXPANDED),
+    (r"^delivery status notification \(expanded\)", Kind.EXPANDED),
     (
-        re.compile(r"^delivery status notification \(relay|\bsuccessfully relayed to\b|\brelayed (?:to|via) non", re.I),
+        r"^delivery status notification \(relay|\bsuccessfully relayed to\b|\brelayed (?:to|via) non",
         Kind.RELAYED,
     ),
     (
-        re.compile(
-            r"^delivery status notification \(success|^delivery confirmation|\bsuccessfully delivered\b"
-            r"|\bsuccessful delivery notifications|\byour (?:message|mail) (?:was|has been) delivered to\b"
-            r"|toimetati kätte|erfolgreich zugestellt|remis avec succès|entregado correctamente|успешно доставлен",
-            re.I,
-        ),
+        r"^delivery status notification \(success|^delivery confirmation|\bsuccessfully delivered\b"
+        r"|\bsuccessful delivery notifications|\byour (?:message|mail) (?:was|has been) delivered to\b"
+        r"|toimetati kätte|erfolgreich zugestellt|remis avec succès|entregado correctamente|успешно доставлен",
         Kind.DELIVERED,
     ),
 )
 """In the subject or the text of what was asked for (RFC 3461 §4.1, NOTIFY=SUCCESS)."""
+SUCCESS = PatternSet(f"(?i){pattern}" for pattern, _ in SUCCESSES)
 FINAL = re.compile(
     r"(?<!not a )\bpermanent (?:fatal )?(?:error|failure)|failed permanently|\b(?:given|giving|gave) up\b|too long\b"
     r"|will not (?:be )?(?:re-?tr|try)|(?:deleted|removed) from (?:the )?(?:mail )?queue|retry timeout|expired"
@@ -116,7 +114,8 @@ def _success(mail: Mail, text: str) -> Kind | None:
     if not is_named_mailer(mail) or states_failure(text) or (best_reply(text) or 0) >= 400:
         return None
     words = f"{mail.headers.get('subject') or ''}\n{text}"
-    return next((kind for pattern, kind in SUCCESSES if pattern.search(words)), None)
+    found = SUCCESS.found_in(words)
+    return SUCCESSES[min(found)][1] if found else None
 
 
 def _kind(subject: str, text: str) -> Kind:
