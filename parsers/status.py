@@ -1,6 +1,7 @@
 """Enhanced status codes in text (RFC 3463), told from version numbers, dates and IP addresses."""
 
 import re
+from functools import lru_cache
 
 # Bounded quantifiers only, so a search is linear.  Subjects above 9 and details above 999 are nobody's status.
 # The first digit comes first and what must stand before it after: so the search leaps from digit to digit.
@@ -12,6 +13,7 @@ BEFORE = 12
 """Characters looked at in front of a candidate for a word like "version"."""
 
 
+@lru_cache(maxsize=8)  # of one report the same words are asked several times
 def find_status(text: str) -> str | None:
     """First enhanced status code in `text`.
 

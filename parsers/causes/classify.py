@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from parsers.causes.cause import Cause
 from parsers.causes.rule import Rule, load_rules
-from parsers.causes.wording import fold, words
+from parsers.causes.wording import MAX_TEXT, fold, words
 from parsers.patterns import PatternSet
 from parsers.report import Kind
 from parsers.status import find_status
@@ -52,7 +52,7 @@ def classify(
     Verdict(cause=<Cause.USER_UNKNOWN: 'user-unknown'>, permanent=True, rule='user-unknown')
     """
     raw = fold(text) if text else ""
-    own_status = find_status(raw)
+    own_status = find_status(text[:MAX_TEXT]) if text else None
     refused_for_good = kind is Kind.BOUNCE and not _is_temporary(smtp_code, own_status, status)
     rule = _engine().first(
         text=words(text) if text else "",
@@ -130,26 +130,40 @@ class Engine:
         self._code = Condition(rule.code for rule in rules)
         self._host = Condition(rule.host for rule in rules)
         self._refusal = Condition(filter(None, [rule.refusal]) for rule in rules)
-        self._by_status = lru_cache(maxsize=256)(lambda status: self._status.met(_status_facts(status)))
+        # The same facts come again and again, and decide the same.
+        self._decided = lru_cache(maxsize=4096)(self._decide)
 
     def first(
-        self, *, text: str, raw: str, statuses: Iterable[str | None], code: int | None, host: str | None, refusal: str
+        self, *, text: str, raw: str, statuses: tuple[str | None, ...], code: int | None, host: str | None, refusal: str
     ) -> Rule:
         """The first rule in order of which every condition holds; the last rule of all has none."""
+        return self._decided(
+            tuple(self._words.found_in(text)),
+            tuple(self._whole.found_in(raw)),
+            statuses,
+            code,
+            self._host.met(_host_facts(host)) if host else self._host.absent,
+            refusal,
+        )
+
+    def _decide(
+        self,
+        words_found: tuple[int, ...],
+        whole_found: tuple[int, ...],
+        statuses: tuple[str | None, ...],
+        code: int | None,
+        met: Rules,
+        refusal: str,
+    ) -> Rule:
         (by_text, by_also), barred = self._by_words, 0
-        for number in self._words.found_in(text):
+        for number in words_found:
             named_in_text, named_in_also, named_in_unless = self._by_word[number]
             by_text |= named_in_text
             by_also |= named_in_also
             barred |= named_in_unless
-        by_status = self._status.absent
-        for status in statuses:
-            if status is not None:
-                by_status |= self._by_status(status)
-        met = by_text & by_also & ~barred & by_status & self._raw.met(self._whole.found_in(raw))
-        met &= self._host.met(_host_facts(host)) if host else self._host.absent
-        met &= self._code.met((code,)) if code is not None else self._code.absent
-        met &= self._refusal.met((refusal,))
+        met &= by_text & by_also & ~barred & self._raw.met(whole_found) & self._refusal.met((refusal,))
+        met &= self._status.met(fact for status in statuses if status is not None for fact in _status_facts(status))
+        met &= self._code.met(() if code is None else (code,))
         return self._rules[(met & -met).bit_length() - 1]
 
 
