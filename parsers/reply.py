@@ -15,6 +15,8 @@ CODE = re.compile(
     r"(?![\w@%]|[.:]\d|-\d\d\b)",
     re.ASCII,
 )
+PLAIN = re.compile(r"([45][0-57]\d)[ -][245]\.\d\.\d{1,3}(?!\d|\.\d)", re.ASCII)
+"""How nearly all replies begin: "550 5.1.1 no such user"."""
 STATUS_BEHIND = re.compile(r"[ -]{1,3}[(\[<]?#?[245]\.\d{1,3}\.\d{1,3}(?!\d|\.\d)", re.ASCII)
 LINE_START = re.compile(r"\n[ \t<>\[(\"']{0,8}(?:(?:smtp|x-\w{1,20});[ \t]{0,8})?\Z", re.I | re.ASCII)
 INTRODUCTIONS = (
@@ -54,6 +56,8 @@ def find_reply(text: str) -> int | None:
     >>> find_reply("host mx.example.com[192.0.2.1]:25 said: 550 5.1.1 no such user")
     550
     """
+    if plain := PLAIN.match(text):
+        return int(plain[1])
     at_start = introduced = None
     for found in CODE.finditer(text):
         start, end = found.span()
