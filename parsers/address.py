@@ -18,6 +18,7 @@ MAX_FIELD = 65_536
 ATOM = r'[^\s\x00-\x20\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"(),:;<>@\[\]\\]'
 SIMPLE = re.compile(rf"{ATOM}+@{ATOM}+")
 NAMED = re.compile(rf'[^<>"(),]*<({ATOM}+@{ATOM}+)>?')
+ONE_NAMED = re.compile(rf'(?:[^<>"(),]*|[ \t]*"[^"\\]*"[ \t]*)<({ATOM}+@{ATOM}+)>[ \t]*')
 MAILBOX = re.compile(rf'(?:{ATOM}+|"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])*")@(?:{ATOM}+|\[[\w.:-]+\])')
 PIECE = re.compile(r'"(?:[^"\\]|\\.)*"?|\([^()]*\)?|<[^<>]*>?|,|[^",(<]+|.', re.S)
 EMBEDDED = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")
@@ -50,6 +51,23 @@ def tolerant(text: str | None) -> str | None:
         return found
     parsed = flanker_address()(text)
     return _checked(parsed.address) if parsed is not None else None
+
+
+def plain(value: str) -> str | None:
+    """The address in a field that holds nothing else but perhaps a name, as it stands in the header.
+
+    None: it is not written so plainly that `all_of` need not be asked.
+    """
+    if len(value) > MAX_ADDRESS:
+        return None
+    if "<" not in value:
+        address = value.strip(" \t")
+        found = SIMPLE.fullmatch(address) is not None
+    elif named := ONE_NAMED.fullmatch(value):
+        address, found = named[1], True
+    else:
+        return None
+    return address if found and "=?" not in address else None
 
 
 def all_of(values: list[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from email.utils import parsedate_tz
 from functools import lru_cache
 
 from parsers import address
-from parsers.headers import Headers
+from parsers.headers import Headers, clean
 from parsers.message import HEADER_TYPES, MESSAGE_TYPES, Mail
 from parsers.part import Part
 from parsers.report import Evidence
@@ -35,7 +35,8 @@ BLOCK = re.compile(
 )
 MESSAGE_ID = re.compile(r"<([^<>\s]{1,998})>")
 PLAIN_DATE = re.compile(
-    r"(?:[A-Z][a-z]{2}, {1,2})?(\d{1,2}) ([A-Z][a-z]{2}) (\d{4}) (\d\d:\d\d:\d\d) ([+-](?:0\d|1\d)[0-5]\d)(?: |$)",
+    r"[ \t]*(?:[A-Z][a-z]{2}, {1,2})?(\d{1,2}) ([A-Z][a-z]{2}) (\d{4}) (\d\d:\d\d:\d\d)"
+    r" ([+-](?:0\d|1\d)[0-5]\d)(?: |$)",
     re.ASCII,
 )
 """What nearly everybody writes; the standard library's reading of all the rest takes ten times as long."""
@@ -49,27 +50,29 @@ RELATED = (
     "x-google-original-message-id",
     "x-original-message-id",
 )
+RELATED_NAMES = frozenset(RELATED)
+FROM, REPLY_TO, SENT_TO, FAILED = ("from",), ("reply-to",), ("to", "cc"), ("x-failed-recipients",)
 DELIVERED = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-delivered-to", "to")
 
 
 def evidence(mail: Mail) -> Evidence:
     """All that `mail` says about the message that it answers, whatever kind of notice it is."""
     own, sent = mail.headers, returned(mail)
-    own_id, original_id = message_id(own.get("message-id")), message_id(sent.get("message-id"))
+    own_id, original_id = message_id(own), message_id(sent)
     related = [one for one in _related(own) + _related(sent) if one not in (own_id, original_id)]
     return Evidence(
         message_id=tidy(own_id, MAX_LINE),
         original_message_id=tidy(original_id, MAX_LINE),
         related_ids=tidy_all(dict.fromkeys(related), MAX_LINE)[:MAX_IDS] if related else (),
-        failed_recipients=_addresses(own, ("x-failed-recipients",)),
+        failed_recipients=_addresses(own, FAILED),
         delivered_to=_addresses(own, DELIVERED),
-        original_from=_first(sent, "from"),
-        original_reply_to=_first(sent, "reply-to"),
-        original_to=_addresses(sent, ("to", "cc")),
+        original_from=_first(sent, FROM),
+        original_reply_to=_first(sent, REPLY_TO),
+        original_to=_addresses(sent, SENT_TO),
         original_subject=tidy(sent.get("subject"), MAX_LINE),
-        original_date=date(sent.get("date")),
+        original_date=date(sent),
         subject=tidy(own.get("subject"), MAX_LINE),
-        date=date(own.get("date")),
+        date=date(own),
     )
 
 
@@ -128,24 +131,28 @@ def _find_block(text: str) -> tuple[int, Headers | None]:
     return len(text), None
 
 
-def message_id(value: str | None) -> str | None:
-    """A Message-ID field's id without its angle brackets; what has none is taken up to its first blank."""
-    if not value:
+def message_id(headers: Headers) -> str | None:
+    """The id in a Message-ID field without its angle brackets; what has none is taken up to its first blank."""
+    value = headers.raw("message-id")
+    if value and "=?" not in value and value.isascii() and (found := MESSAGE_ID.search(value)):
+        return found[1]
+    if not (value := headers.get("message-id")):
         return None
     if found := MESSAGE_ID.search(value):
         return found[1]
     return value.split()[0].strip("<>") or None
 
 
-def date(value: str | None) -> datetime | None:
+def date(headers: Headers) -> datetime | None:
     """A Date field (RFC 5322 §3.3) as aware UTC; a missing zone is UTC."""
+    value = headers.raw("date")
     if not value:
         return None
     try:
         if found := PLAIN_DATE.match(value):
             day, month, year, time, zone = found.groups()
             return datetime.fromisoformat(f"{year}-{MONTHS[month]}-{day:0>2}T{time}{zone}").astimezone(UTC)
-        if parsed := parsedate_tz(value):
+        if parsed := parsedate_tz(clean(value)):
             return datetime(*parsed[:6], tzinfo=UTC) - timedelta(seconds=parsed[9] or 0)
     except (ValueError, OverflowError, IndexError, TypeError, KeyError):
         pass  # the 31st of February, a zone of years, or what parsedate_tz itself stumbles over
@@ -153,15 +160,23 @@ def date(value: str | None) -> datetime | None:
 
 
 def _related(headers: Headers) -> list[str]:
-    values = headers.all_of(RELATED)
-    return MESSAGE_ID.findall(" ".join(values)) if values else []
+    if RELATED_NAMES.isdisjoint(headers.names()):
+        return []
+    return MESSAGE_ID.findall(" ".join(headers.all_of(RELATED)))
 
 
 def _addresses(headers: Headers, names: tuple[str, ...]) -> tuple[str, ...]:
-    values = headers.all_of(names)
-    return address.all_of(values)[:MAX_ADDRESSES] if values else ()
+    found: list[str] = []
+    for name in names:
+        if (value := headers.raw(name)) is not None:
+            one = address.plain(value) if headers.count(name) == 1 else None
+            if one is None:  # not so plain
+                return address.all_of(headers.all_of(names))[:MAX_ADDRESSES]
+            if one not in found:
+                found.append(one)
+    return tuple(found)
 
 
-def _first(headers: Headers, name: str) -> str | None:
-    found = _addresses(headers, (name,))
+def _first(headers: Headers, names: tuple[str, ...]) -> str | None:
+    found = _addresses(headers, names)
     return found[0] if found else None

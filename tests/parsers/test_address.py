@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from parsers.address import MAX_ADDRESS, all_of, bare, tolerant, typed, xtext
+from parsers.address import MAX_ADDRESS, all_of, bare, plain, tolerant, typed, xtext
+from parsers.headers import clean
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,27 @@ def test_lists():
         "b@example.com",
         "c@example.com",
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (" a@example.com", "a@example.com"),
+        (" Joe\n <a@example.com>", "a@example.com"),
+        (' "Doe, Joe" <a@example.com> ', "a@example.com"),
+        (" =?utf-8?q?J=C3=B5e?= <a@example.com>", "a@example.com"),
+        (" =?utf-8?q?a?=@example.com", None),
+        (" a@example.com, b@example.com", None),
+        (" Doe, Joe <a@example.com>", None),
+        (" <@relay.example.com:a@example.com>", None),
+        (" Joe <joe> <a@example.com>", None),
+        ("", None),
+    ],
+)
+def test_plain(value: str, found: str | None):
+    """One address, and perhaps a name, is read at once, as the long way reads it; everything else is left to that."""
+    assert plain(value) == found
+    assert found is None or all_of([clean(value)]) == (found,)
 
 
 def test_tolerant_never_sees_control_characters():

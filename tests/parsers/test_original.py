@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from parsers.headers import Headers
 from parsers.message import read
 from parsers.original import before_original, date, evidence, message_id, returned
 
@@ -75,11 +76,20 @@ def test_before_original():
 )
 def test_date(value: str | None, moment: datetime | None):
     """Dates become UTC, nonsense becomes nothing."""
-    assert date(value) == moment
+    assert date(Headers(f"Date: {value}" if value else "")) == moment
 
 
-def test_message_id():
+@pytest.mark.parametrize(
+    ("field", "found"),
+    [
+        ("Message-ID: <1@x>", "1@x"),
+        ("Message-ID:\n <1@x>", "1@x"),
+        ("Message-ID:   1@x comment", "1@x"),
+        ("Message-ID: =?utf-8?q?<1@x>?=", "1@x"),
+        ("Message-ID:", None),
+        ("Subject: <1@x>", None),
+    ],
+)
+def test_message_id(field: str, found: str | None):
     """Angle brackets go; what has none is taken as it is."""
-    assert message_id("<1@x>") == "1@x"
-    assert message_id("  1@x comment") == "1@x"
-    assert message_id(None) is None
+    assert message_id(Headers(field)) == found
