@@ -143,12 +143,24 @@ def test_estonian(bounced, monkeypatch):
         (["--since", "2000-01-01"], True),
         (["--until", "2000-01-01"], False),
         (["--text", "%"], False),
+        (["--since", "9999-12-31"], False),
+        (["--until", "9999-12-31"], True),
     ],
 )
 def test_event_filters(bounced, filters, found):
     """Each filter lets through what it says, and wildcards of the database mean themselves."""
     bounced("replay", "--store", str(BOUNCE))
     assert bool(rows(bounced("events", "--format", "jsonl", *filters).out)) is found
+
+
+def test_times_are_taken_as_they_are_told(bounced):
+    """A moment is copied from an event: it is meant exactly, midnight, too."""
+    bounced("replay", "--store", str(BOUNCE))
+    (event,) = rows(bounced("events", "--format", "jsonl").out)
+    moment = event["received_at"]
+    assert rows(bounced("events", "--format", "jsonl", "--since", moment, "--until", moment).out) == [event]
+    midnight = f"{moment[:10]}T00:00:00Z"
+    assert rows(bounced("events", "--format", "jsonl", "--until", midnight).out) == []
 
 
 def test_stats(bounced):
@@ -158,6 +170,7 @@ def test_stats(bounced):
     assert counts["user-unknown"] > 5
     assert f"user-unknown {counts['user-unknown']}" in " ".join(bounced("stats").out.split())
     assert "█" in bounced("stats").out
+    assert bounced("stats", "--until", "9999-12-31").out == bounced("stats").out
     assert sum(row["events"] for row in rows(bounced("stats", "--by", "day", "--format", "jsonl").out)) == sum(
         counts.values()
     )
@@ -231,6 +244,8 @@ def test_classify(bounced, monkeypatch):
         (["replay"], "Missing argument"),
         (["replay", "x", "--check", "--store"], "exclude each other"),
         (["stats", "--by", "weather"], "weather"),
+        (["events", "--since", "yesterday"], "2026-11-23T04:35:31Z"),
+        (["events", "--limit", "99999999999999999999"], "2147483647"),
     ],
 )
 def test_wrong_usage(bounced, arguments, expected):
