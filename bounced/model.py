@@ -115,7 +115,7 @@ def golden(outcome: Outcome) -> list[dict[str, Any]]:
 
 def iso(moment: datetime | None) -> str | None:
     """UTC as ISO 8601 with Z, to the second: 2026-11-23T04:35:31Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z" if moment else None
 
 
 def is_recognised(report: Report) -> bool:

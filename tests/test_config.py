@@ -1,5 +1,7 @@
 """bounced.toml: what is read, and what each mistake is answered with."""
 
+import errno
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import pytest
 from bounced import config
 from bounced.config import After, Secret
 from bounced.errors import ConfigError
+
+MISSING = os.strerror(errno.ENOENT)
 
 BOX = """
 [[mailbox]]
@@ -77,9 +81,16 @@ def test_mailbox_is_read(tmp_path):
         (BOX + 'after = "move:"', "mailbox acme: after: expected keep, seen, move:FOLDER or delete"),
         (BOX + 'after = "purge"', "mailbox acme: after: expected keep, seen, move:FOLDER or delete"),
         (BOX + 'after = "move:INBOX"', "mailbox acme: after moves messages into the folder that is polled"),
+        (BOX + 'after = "move:inbox"', "mailbox acme: after moves messages into the folder that is polled"),
+        (BOX + 'folder = "a\\nb"', "mailbox acme: folder: expected a folder's name"),
         (BOX + 'user = "MARI"', "mailbox acme: user needs company"),
         (BOX + BOX, "mailbox acme: the name is taken already"),
         (BOX + BOX.replace('"acme"', '"other"'), "mailbox other: polls the same folder as mailbox acme"),
+        (
+            BOX + BOX.replace('"acme"', '"other"') + 'folder = "Inbox"',
+            "mailbox other: polls the same folder as mailbox acme",
+        ),
+        ('[retention]\nevents = "999999999d"', 'retention.events: at most "36525d"'),
         (BOX + 'oauth = { token_command = "x" }', "mailbox acme: needs either password or oauth"),
         (BOX.replace('password = "env:ACME_PASSWORD"', ""), "mailbox acme: needs either password or oauth"),
         (BOX.replace('name = "acme"', ""), "mailbox number 1: name: is missing"),
@@ -155,6 +166,29 @@ def test_include_adds_mailboxes(tmp_path):
     found = problems(path)
     assert any("c.toml: poll: only [[mailbox]] tables" in line for line in found)
     assert any("c.toml: mailbox acme: port" in line for line in found)
+
+
+def test_included_file_that_is_missing(tmp_path):
+    """A pattern may match nothing; a file that is named must be there, or its mailboxes would silently stand still."""
+    assert config.load(write(tmp_path, 'include = "boxes.d/*.toml"'), {}).mailbox == ()
+    assert problems(write(tmp_path, 'include = "b.toml"')) == (f"{tmp_path}/b.toml: cannot be read: {MISSING}",)
+
+
+def test_system_file_in_a_closed_folder(tmp_path, monkeypatch):
+    """Who may not look into /etc/bounced is told so, instead of being given the defaults."""
+
+    class Closed(type(Path())):
+        def exists(self):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+        def open(self, *_):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BOUNCED_CONFIG", raising=False)
+    monkeypatch.setattr("bounced.config.file.SYSTEM_PATH", Closed("/etc/bounced/bounced.toml"))
+    with pytest.raises(ConfigError, match=r"/etc/bounced/bounced.toml: cannot be read: Permission denied"):
+        config.load(None, {})
 
 
 def test_relative_paths_count_from_the_file(tmp_path):

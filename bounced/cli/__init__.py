@@ -18,6 +18,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal in another charset must not end the program
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(errors="replace")  # nor must what another program wrote in one
     try:
         app(prog_name="bounced")
     except BouncedError as error:

@@ -111,7 +111,7 @@ def _daemon(config: Path) -> Iterator[None]:
 
 @contextmanager
 def _running(command: list[str], log: int) -> Iterator[subprocess.Popen[bytes]]:
-    environment = os.environ | {"DEMO_PASSWORD": PASSWORD}
+    environment = _environment()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)  # noqa: S603
     try:
         yield process
@@ -119,6 +119,12 @@ def _running(command: list[str], log: int) -> Iterator[subprocess.Popen[bytes]]:
         if process.poll() is None:
             process.terminate()
             process.wait(PATIENCE)
+
+
+def _environment() -> dict[str, str]:
+    """Ours without BOUNCED_ variables: they would turn the demo to the user's own database."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("BOUNCED_")}
+    return others | {"DEMO_PASSWORD": PASSWORD}
 
 
 def _await_listening(server: subprocess.Popen[bytes], port: int) -> None:
@@ -151,7 +157,7 @@ def _await_polled(config: Path) -> None:
     from bounced.store.mailboxes import all_mailboxes
 
     deadline = time.monotonic() + PATIENCE
-    with Store.open(configuration.load(config).database.url) as store:
+    with Store.open(configuration.load(config, {}).database.url) as store:
         while time.monotonic() < deadline:
             with store.reading() as connection:
                 if any(row.last_success_at for row in all_mailboxes(connection)):
@@ -163,5 +169,5 @@ def _await_polled(config: Path) -> None:
 def _bounced(config: Path, *arguments: str) -> None:
     sys.stdout.flush()
     command = [sys.executable, "-m", "bounced", "--config", str(config), *arguments]
-    if subprocess.run(command, check=False).returncode != 0:  # noqa: S603
+    if subprocess.run(command, env=_environment(), check=False).returncode != 0:  # noqa: S603
         raise BouncedError(f"bounced {' '.join(arguments)} failed")

@@ -2,13 +2,15 @@
 
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from contextlib import closing
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, TypeVar
 from uuid import UUID
 
 import typer
 
+from bounced.cli import moments
 from bounced.cli.context import configuration, database
 from bounced.cli.output import Format, lines, plain, write
 from bounced.cli.words import language, word
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 COLUMNS = ("id", "received_at", "kind", "cause", "recipient", "status", "company", "user", "diagnostic")
 Choice = TypeVar("Choice", bound=StrEnum)
 
-DAY = "%Y-%m-%d"
 SHOWN = 100  # events of a table when no limit is given
+MOST = 2**31 - 1
 
 app = typer.Typer(rich_markup_mode=None, invoke_without_command=True)
 
@@ -38,13 +40,15 @@ def events(
     kind: Annotated[str | None, typer.Option(help="Only this kind: bounce, delay, complaint, ...")] = None,
     document: Annotated[str | None, typer.Option(help="Only about this document.")] = None,
     since: Annotated[
-        datetime | None, typer.Option(formats=[DAY, f"{DAY}T%H:%M:%S"], help="Received on this day (UTC) or later.")
+        datetime | None,
+        typer.Option(parser=moments.since, metavar="TIME", help="Received on this day (2026-11-23, UTC) or later."),
     ] = None,
     until: Annotated[
-        datetime | None, typer.Option(formats=[DAY, f"{DAY}T%H:%M:%S"], help="Received up to and with this day (UTC).")
+        datetime | None,
+        typer.Option(parser=moments.until, metavar="TIME", help="Received up to and with this day (UTC)."),
     ] = None,
     text: Annotated[str | None, typer.Option(help="Somewhere in subject, diagnostic or recipient.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help=f"At most so many; a table shows {SHOWN}.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=MOST, help=f"At most so many; a table shows {SHOWN}.")] = None,
     format: Annotated[Format, typer.Option(help="How events are written.")] = Format.TABLE,  # noqa: A002
 ) -> None:
     """List stored events, newest first."""
@@ -63,13 +67,17 @@ def events(
         cause=_one_of(Cause, cause, "--cause"),
         kind=_one_of(Kind, kind, "--kind"),
         document=document,
-        since=since and since.replace(tzinfo=UTC),
-        until=until and _end(until),
+        since=since,
+        until=until,
         text=text,
         limit=limit or (SHOWN if format is Format.TABLE else None),
     )
-    with database(context) as store, store.reading() as connection:
-        write(map(as_json, stored.find(connection, wanted)), format, columns=COLUMNS, keys=KEYS)
+    with (
+        database(context) as store,
+        store.reading() as connection,
+        closing(stored.find(connection, wanted)) as found,  # or its cursor outlives the connection when writing fails
+    ):
+        write(map(as_json, found), format, columns=COLUMNS, keys=KEYS)
 
 
 def _one_of(choices: type[Choice], value: str | None, option: str) -> Choice | None:
@@ -79,12 +87,6 @@ def _one_of(choices: type[Choice], value: str | None, option: str) -> Choice | N
         return choices(value)
     except ValueError:
         raise typer.BadParameter(f"expected one of {', '.join(choices)}", param_hint=option) from None
-
-
-def _end(moment: datetime) -> datetime:
-    """A day is meant whole; a moment is meant exactly."""
-    whole_day = moment.time() == datetime.min.time()
-    return moment.replace(tzinfo=UTC) + (timedelta(days=1) if whole_day else timedelta(seconds=1))
 
 
 @app.command()

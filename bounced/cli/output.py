@@ -50,7 +50,11 @@ def write(rows: Iterable[Mapping[str, Any]], style: Format, *, columns: Sequence
 
 
 def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Writes rows as a table without frame, one line each; what does not fit is cut off the last column."""
+    """Writes rows as a table without frame, one line each; what does not fit is cut off the last column.
+
+    Where even the others do not fit, lines are as long as they must be: an id that is cut off is of no use.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -60,10 +64,16 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
     for column in columns[:-1]:
         drawn.add_column(column, no_wrap=True, max_width=COLUMN_WIDTH)
     drawn.add_column(columns[-1], no_wrap=True, max_width=LAST_WIDTH, ratio=1 if on_terminal else None)
+    widths = [*map(cell_len, columns)]
     for row in rows:
-        drawn.add_row(*(Text(plain(row.get(column)), overflow="ellipsis") for column in columns))
+        cells = [plain(row.get(column)) for column in columns]
+        drawn.add_row(*(Text(text, overflow="ellipsis") for text in cells))
+        for number, text in enumerate(cells[:-1]):
+            widths[number] = max(widths[number], min(cell_len(text), COLUMN_WIDTH))
     if drawn.row_count:
-        Console(width=None if on_terminal else PIPE_WIDTH, highlight=False).print(drawn)
+        console = Console(highlight=False)
+        needed = sum(widths) + 2 * len(widths)
+        Console(width=max(console.width, needed) if on_terminal else PIPE_WIDTH, highlight=False).print(drawn)
 
 
 def plain(value: object) -> str:

@@ -186,7 +186,7 @@ def import_users(
     rows = read_table(path, USER_KEYS)
     by_company: dict[str, list[dict[str, str | None]]] = {}
     for row in rows:
-        by_company.setdefault(row.pop("company", None) or "", []).append(row)
+        by_company.setdefault(people.company_key(row.pop("company", None) or ""), []).append(row)
     with database(context) as store, store.writing() as connection:
         for company, cards in by_company.items():
             people.put_users(connection, people.ensure_company(connection, company), cards)

@@ -27,7 +27,14 @@ def find() -> Path | None:
         if not named:
             raise ConfigError("BOUNCED_CONFIG is empty: unset it, or let it name a file")
         return Path(named)
-    return next((path for path in (Path("bounced.toml"), SYSTEM_PATH) if path.exists()), None)
+    return next((path for path in (Path("bounced.toml"), SYSTEM_PATH) if _is_there(path)), None)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:  # in a closed folder: reading it will tell
+        return True
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Config:
@@ -44,8 +51,11 @@ def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) 
     found = list(_mailboxes(content.pop("mailbox", []), path, problems))
     pattern = content.get("include")
     if isinstance(pattern, str) and pattern:
-        for further in sorted(glob.glob(str(folder / pattern))):  # noqa: PTH207  the pattern may be absolute
-            found.extend(_included(Path(further), problems))
+        further = sorted(glob.glob(str(folder / pattern)))  # noqa: PTH207  the pattern may be absolute
+        if not further and not glob.has_magic(pattern):
+            further = [str(folder / pattern)]  # reading it will tell
+        for each in further:
+            found.extend(_included(Path(each), problems))
     boxes = _distinct(found, problems)
     variables = _override(content, environment, problems)
     try:

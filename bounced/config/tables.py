@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from bounced.config.values import After, Duration, FilePath, Secret, SecretRef, Size
+from bounced.config.values import After, Duration, FilePath, FolderName, Secret, SecretRef, Size
 from bounced.errors import ConfigError
 
 
@@ -78,7 +78,7 @@ class Mailbox(Table):
     username: str = Field(min_length=1, description="Login name.")
     password: SecretRef | None = Field(None, description="env:NAME, file:PATH or credential:NAME.")
     oauth: OAuth | None = Field(None, description="Instead of a password.")
-    folder: str = Field("INBOX", min_length=1, description="Folder to poll.")
+    folder: FolderName = Field("INBOX", description="Folder to poll.")
     after: Annotated[After, BeforeValidator(After.parse)] = Field(
         After("keep"),
         description="Once the events are stored: keep, seen, move:FOLDER or delete.",
@@ -89,6 +89,11 @@ class Mailbox(Table):
         pattern=r"^\S{1,64}$",
         description="Code of the user whose own mailbox this is: only recognised bounces are stored or touched.",
     )
+
+    def secrets(self) -> Iterator[Secret]:
+        """What the login needs."""
+        oauth = self.oauth
+        yield from filter(None, (self.password, oauth and oauth.refresh_token, oauth and oauth.client_secret))
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -185,16 +190,10 @@ class Config(Table):
         raises   ConfigError with one line for each that cannot be read
         """
         problems: list[str] = []
-        for secret in self._secrets():
+        for secret in (*self.secrets.keys, *(secret for box in self.mailbox for secret in box.secrets())):
             try:
                 secret.read()
             except ConfigError as error:
                 problems.extend(error.problems)
         if problems:
             raise ConfigError(*problems)
-
-    def _secrets(self) -> Iterator[Secret]:
-        yield from self.secrets.keys
-        for box in self.mailbox:
-            oauth = box.oauth
-            yield from filter(None, (box.password, oauth and oauth.refresh_token, oauth and oauth.client_secret))

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, ValidationInfo
 from bounced.errors import ConfigError
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+LONGEST = 36_525 * UNITS["d"]  # a hundred years: a time so far off is still a date
 BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -19,7 +20,10 @@ def _duration(value: object) -> timedelta:
     found = re.fullmatch(r"(\d{1,9})\s?([smhd])", value) if isinstance(value, str) else None
     if not found:
         raise ValueError('expected a number and a unit, such as "60s", "5m", "2h" or "90d"')
-    return timedelta(seconds=int(found[1]) * UNITS[found[2]])
+    seconds = int(found[1]) * UNITS[found[2]]
+    if seconds > LONGEST:
+        raise ValueError(f'at most "{LONGEST // UNITS["d"]}d" is possible')
+    return timedelta(seconds=seconds)
 
 
 def _size(value: object) -> int:
@@ -109,6 +113,16 @@ def _secret(value: object, info: ValidationInfo) -> Secret:
 SecretRef = Annotated[Secret, BeforeValidator(_secret)]
 
 
+def _folder_name(value: object) -> str:
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise ValueError("expected a folder's name")
+    return "INBOX" if value.upper() == "INBOX" else value
+
+
+FolderName = Annotated[str, BeforeValidator(_folder_name)]
+"""A mailbox folder.  INBOX is one folder in whatever case it is written (RFC 9051 §5.1)."""
+
+
 @dataclass(frozen=True, slots=True)
 class After:
     """What happens to a message in the mailbox once its events are committed."""
@@ -132,5 +146,5 @@ class After:
             case (("keep" | "seen" | "delete"), "") if text == kind:
                 return cls(kind)
             case "move", folder if folder.strip() and folder.isprintable():
-                return cls("move", folder)
+                return cls("move", _folder_name(folder))
         raise ValueError("expected keep, seen, move:FOLDER or delete")

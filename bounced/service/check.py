@@ -21,6 +21,9 @@ class Verdict:
 def check(config: Config) -> Iterator[Verdict]:
     """Tests one thing after the other; nothing is changed, in the mailboxes least of all."""
     yield _database(config)
+    yield from _keys(config)
+    if not config.mailbox:
+        yield Verdict("mailboxes", "no mailbox is configured: add a [[mailbox]] to bounced.toml")
     for box in config.mailbox:
         yield _mailbox(box, config.poll.max_message_size)
 
@@ -33,9 +36,19 @@ def _database(config: Config) -> Verdict:
     return Verdict("database", None)
 
 
+def _keys(config: Config) -> Iterator[Verdict]:
+    for secret in config.secrets.keys:
+        try:
+            secret.read()
+        except BouncedError as error:
+            yield Verdict("key", str(error))
+
+
 def _mailbox(box: Mailbox, max_message_size: int) -> Verdict:
     what = f"mailbox {box.name}"
     try:
+        for secret in box.secrets():  # also where the server cannot be reached: the service would not start without
+            secret.read()
         with Session(box, max_message_size=max_message_size) as session:
             folder = session.select()
             session.check_action()

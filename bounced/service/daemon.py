@@ -118,11 +118,12 @@ class Daemon:
     def _schedule(self, config: Config) -> None:
         """Gives every mailbox its job; one that fares well and did not change keeps its place in time."""
         wanted = {_job(box): (box, config.poll) for box in config.mailbox}
-        for job in self._jobs.keys() - wanted.keys():
+        before, self._jobs = self._jobs, wanted
+        for job in before.keys() - wanted.keys():
             self._scheduler.remove_job(job)
         failing, self._failures = self._failures, {}  # a failing one is tried at once: it may be what was mended
         for job, (box, _) in wanted.items():
-            if self._jobs.get(job) == wanted[job] and box.name not in failing:
+            if before.get(job) == wanted[job] and box.name not in failing:
                 self._scheduler.modify_job(job, args=(box, config))
                 continue
             self._scheduler.add_job(
@@ -134,7 +135,6 @@ class Daemon:
                 next_run_time=datetime.now(UTC),
                 replace_existing=True,
             )
-        self._jobs = wanted
 
     def _poll(self, box: Mailbox, config: Config) -> None:
         try:
@@ -144,6 +144,8 @@ class Daemon:
             error = f"unexpected {type(bug).__name__}"
         if error is None:
             self._failures.pop(box.name, None)
+            return
+        if _job(box) not in self._jobs:  # taken out of the configuration meanwhile
             return
         failures = self._failures[box.name] = self._failures.get(box.name, 0) + 1
         wait = back_off(_interval(box, config), failures)

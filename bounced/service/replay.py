@@ -91,14 +91,15 @@ def _compare(file: File) -> Difference | None:
         expected = json.loads(expected_path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Difference(file.source, f"{expected_path.name} is missing")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{expected_path}: cannot be read: {error}") from None
     found = golden(parse(file.raw))
     if found == expected:
         return None
-    if not isinstance(expected, list) or len(found) != len(expected):
-        count = len(expected) if isinstance(expected, list) else "no list"
-        return Difference(file.source, f"{len(found)} events, expected {count}")
+    if not isinstance(expected, list) or not all(isinstance(event, dict) for event in expected):
+        return Difference(file.source, f"{expected_path.name} is not a list of events")
+    if len(found) != len(expected):
+        return Difference(file.source, f"{len(found)} events, expected {len(expected)}")
     differing = (
         f"event {number}: {key} is {json.dumps(event.get(key), ensure_ascii=False)}, "
         f"expected {json.dumps(wanted.get(key), ensure_ascii=False)}"

@@ -198,12 +198,18 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _record: object) -> None:
+        connection.create_function("upper", 1, _upper, deterministic=True)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
     return engine
+
+
+def _upper(value: Any) -> Any:
+    """SQLite's own knows ASCII only.  Unlike lower(), no index holds what it says."""
+    return value.upper() if isinstance(value, str) else value
 
 
 def _postgresql_engine(url: URL) -> Engine:

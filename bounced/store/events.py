@@ -1,7 +1,7 @@
 """Events: inserted in bulk, found newest first.  What is inserted comes back equal."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -57,7 +57,7 @@ def insert_events(
         connection.execute(insert(tables.Event), values)
 
 
-def find(connection: Connection, wanted: EventFilter) -> Iterator[Event]:
+def find(connection: Connection, wanted: EventFilter) -> Generator[Event]:
     """The wanted events, newest first, read as they are asked for: an export of any length takes bounded memory."""
     options = {"yield_per": ROWS_AT_ONCE}
     with connection.execute(_statement(wanted), execution_options=options) as rows:
@@ -164,7 +164,8 @@ def _conditions(wanted: EventFilter) -> Iterator[ColumnElement[bool]]:
             event.original_recipient,
             event.final_recipient,
         )
-        yield or_(*(column.icontains(wanted.text, autoescape=True) for column in searched))
+        words = wanted.text.upper()
+        yield or_(*(func.upper(column).contains(words, autoescape=True) for column in searched))
 
 
 def _row(event: Event, mail_id: UUID | None, position: int, mailbox_id: int | None) -> dict[str, Any]:

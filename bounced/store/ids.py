@@ -13,4 +13,4 @@ def new_id() -> UUID:
 
 def floor_id(moment: datetime) -> UUID:
     """The least id that can have been made at `moment` (aware): the ids below it are older."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
+    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)  # no id is from before 1970

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bounced.cli import demo
 from bounced.model import KEYS
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -143,12 +145,24 @@ def test_estonian(bounced, monkeypatch):
         (["--since", "2000-01-01"], True),
         (["--until", "2000-01-01"], False),
         (["--text", "%"], False),
+        (["--since", "9999-12-31"], False),
+        (["--until", "9999-12-31"], True),
     ],
 )
 def test_event_filters(bounced, filters, found):
     """Each filter lets through what it says, and wildcards of the database mean themselves."""
     bounced("replay", "--store", str(BOUNCE))
     assert bool(rows(bounced("events", "--format", "jsonl", *filters).out)) is found
+
+
+def test_times_are_taken_as_they_are_told(bounced):
+    """A moment is copied from an event: it is meant exactly, midnight, too."""
+    bounced("replay", "--store", str(BOUNCE))
+    (event,) = rows(bounced("events", "--format", "jsonl").out)
+    moment = event["received_at"]
+    assert rows(bounced("events", "--format", "jsonl", "--since", moment, "--until", moment).out) == [event]
+    midnight = f"{moment[:10]}T00:00:00Z"
+    assert rows(bounced("events", "--format", "jsonl", "--until", midnight).out) == []
 
 
 def test_stats(bounced):
@@ -158,6 +172,7 @@ def test_stats(bounced):
     assert counts["user-unknown"] > 5
     assert f"user-unknown {counts['user-unknown']}" in " ".join(bounced("stats").out.split())
     assert "█" in bounced("stats").out
+    assert bounced("stats", "--until", "9999-12-31").out == bounced("stats").out
     assert sum(row["events"] for row in rows(bounced("stats", "--by", "day", "--format", "jsonl").out)) == sum(
         counts.values()
     )
@@ -231,6 +246,8 @@ def test_classify(bounced, monkeypatch):
         (["replay"], "Missing argument"),
         (["replay", "x", "--check", "--store"], "exclude each other"),
         (["stats", "--by", "weather"], "weather"),
+        (["events", "--since", "yesterday"], "2026-11-23T04:35:31Z"),
+        (["events", "--limit", "99999999999999999999"], "2147483647"),
     ],
 )
 def test_wrong_usage(bounced, arguments, expected):
@@ -252,6 +269,7 @@ def test_wrong_usage(bounced, arguments, expected):
         ),
         ("", ["run"], "no mailbox is configured"),
         ("", ["poll", "--once"], "no mailbox is configured"),
+        ("", ["users", "import", "twice.csv"], "a user's code is given twice"),
         ("", ["replay", "none.eml"], "none.eml"),
         ("", ["events", "show", "01a206d6-aaca-7161-b278-88360bc63e30"], "there is no event"),
         ("", ["--config", "none.toml", "events"], "none.toml: cannot be read"),
@@ -265,6 +283,7 @@ def test_wrong_usage(bounced, arguments, expected):
 def test_failures_are_one_line(bounced, content, arguments, expected):
     """Each failure ends with 1 and one line that names what and where: no traceback, no secret."""
     Path("bounced.toml").write_text(content)
+    Path("twice.csv").write_text("company,code\nacme,MARI\nACME,MARI\n")
     result = bounced(*arguments)
     assert result.exit == 1
     assert expected in result.err
@@ -272,9 +291,73 @@ def test_failures_are_one_line(bounced, content, arguments, expected):
     assert "hunter2" not in result.err
 
 
-def test_closed_pipe_is_no_error_message():
+def test_check_without_any_server(bounced, monkeypatch):
+    """What the service would not start with is said, whether a server answers or not."""
+    assert "WRONG no mailbox is configured" in bounced("check").out
+    Path("bounced.toml").write_text("""
+[secrets]
+keys = ["env:KEY"]
+[[mailbox]]
+name = "acme"
+host = "127.0.0.1"
+port = 1
+username = "acme"
+password = "env:PASSWORD"
+""")
+    result = bounced("check")
+    assert result.exit == 1
+    assert [line for line in result.out.splitlines() if line.startswith("WRONG")] == [
+        "WRONG bounced.toml: keys: the environment variable KEY is not set",
+        "WRONG bounced.toml: mailbox acme: password: the environment variable PASSWORD is not set",
+    ]
+    monkeypatch.setenv("KEY", "k")
+    monkeypatch.setenv("PASSWORD", "p")
+    assert "WRONG mailbox acme: 127.0.0.1:1: connect: connection refused" in bounced("check").out
+
+
+@pytest.mark.parametrize("expected", ["[1]", "[null]", '{"kind": "bounce"}', "[" * 100_000])
+def test_check_with_an_expectation_that_is_none(bounced, expected):
+    """A NAME.json that holds no events is one line."""
+    Path("a.eml").write_bytes(BOUNCE.read_bytes())
+    Path("a.json").write_text(expected)
+    result = bounced("replay", "--check", "a.eml")
+    assert result.exit == 1
+    assert "a.json" in result.out + result.err
+    assert "unexpected" not in result.err
+
+
+def test_demo_keeps_off_the_users_own_settings(monkeypatch):
+    """The demo's daemon works in the demo's database."""
+    monkeypatch.setenv("BOUNCED_DATABASE__URL", "postgresql+psycopg://production/bounced")
+    assert "BOUNCED_DATABASE__URL" not in demo._environment()
+
+
+def test_what_is_no_utf8_on_standard_input():
+    """A log in another charset is read, too."""
+    command = [sys.executable, "-m", "bounced", "classify", "-", "--format", "jsonl"]
+    said = b"550 5.1.1 k\xfcll\n"
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}  # as in most locales
+    result = subprocess.run(command, input=said, capture_output=True, env=environment, check=True)
+    assert json.loads(result.stdout)["text"] == "550 5.1.1 k\ufffdll"
+
+
+def test_an_id_is_never_cut_off(bounced, monkeypatch):
+    """A line that does not fit a narrow terminal is as long as it must be: who reads it types the id."""
+    bounced("replay", "--store", str(BOUNCE))
+    (event,) = rows(bounced("events", "--format", "jsonl").out)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    told = bounced("events").out
+    for key in ("id", "received_at", "cause", "recipient"):
+        assert event[key] in told
+
+
+@pytest.mark.parametrize("command", ["replay", "events"])
+def test_closed_pipe_is_no_error_message(bounced, command):
     """`bounced ... | head` ends without a word."""
-    command = f"{sys.executable} -m bounced replay {FIXTURES} --format jsonl | head -n 1"
+    bounced("replay", "--store", str(FIXTURES))
+    arguments = f"replay {FIXTURES}" if command == "replay" else command
+    command = f"{sys.executable} -m bounced {arguments} --format jsonl | head -n 1"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert result.stdout.count("\n") == 1
     assert result.stderr == ""

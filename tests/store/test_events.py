@@ -2,6 +2,7 @@
 
 import dataclasses
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -170,6 +171,14 @@ def test_filters(store: Store, box: Mailbox) -> None:
     assert find(store, text="%") == [spf]
     assert find(store, text="' OR 1=1 --") == []
     assert find(store, company="acme", cause=Cause.SPF_FAILED, since=NOW - HOUR, limit=5) == [spf]
+
+
+def test_text_in_any_case_of_any_letter(tmp_path: Path) -> None:
+    """SQLite's own upper() and LIKE know ASCII only; with PostgreSQL it is the database's locale that counts."""
+    with Store.open(f"sqlite:///{tmp_path / 'bounced.db'}") as store:
+        wanted = event("a@example.org", mailbox=None, diagnostic="Õiendus üle kvoodi")
+        insert(store, wanted, event("b@example.org", mailbox=None, diagnostic="Oiendus"), mailbox_id=None)
+        assert find(store, text="õiendus ÜLE") == find(store, text="ÕI") == [wanted]
 
 
 def test_recipient_is_found_by_every_name(store: Store, box: Mailbox) -> None:

@@ -68,6 +68,12 @@ def test_purge_goes_in_steps_and_can_be_stopped(
     assert rows(store, tables.RawMail) == 0
 
 
+def test_nothing_is_older_than_time(store: Store, three: list[UUID]) -> None:
+    """Who keeps things for a hundred years keeps them from before 1970."""
+    assert ids.floor_id(NOW - timedelta(days=36_525)) == UUID(int=0)
+    assert retention.purge_raw(store, NOW - timedelta(days=36_525)) == 0
+
+
 def test_ids_tell_when_they_were_made() -> None:
     """Ids grow, also within one millisecond, and stand between the floors of the moments around them."""
     before = datetime.now(UTC)
