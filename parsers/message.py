@@ -21,7 +21,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from parsers.headers import Headers
+from parsers.headers import MAX_CONTENT_TYPE, Headers
 from parsers.part import MAX_TEXT, Part, ration
 from parsers.quiet import flanker_scan
 from parsers.scan import Scan, part_at, scan
@@ -131,6 +131,12 @@ class _MimeOnly(email.message.Message):
 
     It would open a base64 message undecoded, and turn a delivery status into headers and lose what is malformed in it.
     """
+
+    def get_boundary(self, failobj: Any = None) -> Any:
+        # The parameters of a field are looked for anew at each ";", all the way to its end.
+        if len(self.get("content-type", "")) > MAX_CONTENT_TYPE:
+            return failobj
+        return super().get_boundary(failobj)
 
     def get_content_maintype(self) -> str:
         main = super().get_content_maintype()

@@ -186,6 +186,9 @@ GIANTS: dict[str, Giant] = {
     "parentheses in a short From": lambda size: b"From: a@b " + filled(b"(", 200_000) + b"\n\n" + filled(b"x", size),
     "quotes in To": header(b"To: ", b'"\\'),
     "quotes in Content-Type": header(b"Content-Type: a/b", b';x="\\'),
+    "parameters of a malformed multipart": lambda size: header(
+        b'Content-Type: multipart/mixed; boundary="x', b";"
+    )(min(size, 250_000)),
     "parameters": header(b"Content-Type: multipart/mixed", b"; a%d=b"),
     "recipients, 10,000": recipients(10_000),
     "recipients, 200,000": recipients(200_000),
@@ -241,6 +244,9 @@ GIANTS: dict[str, Giant] = {
     "forwards, 20 deep": forwards_in_forwards,
     "forwards in base64": forwards_in_base64,
     "forwards of two each": forwards_of_two,
+    "forwards, malformed, of parameters": forwards(
+        b"Content-Type: multipart/mixed; boundary=\"x" + filled(b";a=b", 200_000), PROSE, 40_000
+    ),
     "forwards, malformed": forwards(b"Content-Type: multipart/mixed; boundary=x", PROSE, 250_000),
     "forwards, malformed, of blank lines": forwards(b"Content-Type: multipart/mixed; boundary=x", b"\n", 250_000),
 }  # fmt: skip
