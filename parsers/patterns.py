@@ -4,7 +4,7 @@ A set only tells which patterns are there, not where.  For RE2, \b and \w know A
 here: too little memory is an error when it is built; while matching, RE2 only empties its cache of states and goes on.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import re2
 
@@ -25,9 +25,9 @@ class PatternSet:
         self.number: dict[str, int] = {pattern: self._set.Add(pattern) for pattern in dict.fromkeys(patterns)}
         self._set.Compile()
 
-    def found_in(self, text: str) -> Sequence[int]:
+    def found_in(self, text: str) -> tuple[int, ...]:
         """The numbers of the patterns found."""
-        return self._set.Match(text.encode("utf-8", "replace")) or ()
+        return tuple(self._set.Match(text.encode("utf-8", "replace")) or ())
 
 
 class Phrases:

@@ -20,6 +20,11 @@ from parsers.patterns import PatternSet
 from parsers.report import Kind
 from parsers.status import find_status
 
+REMEMBERED = 4_096
+"""Replies, without their names and numbers, of which it is remembered what was found and decided."""
+LONG = 500
+"""Characters of a text that is no mere reply, and never comes again."""
+
 STOP_WRITING = frozenset({Cause.USER_UNKNOWN, Cause.MAILBOX_MOVED, Cause.DOMAIN_UNKNOWN, Cause.DOMAIN_ACCEPTS_NO_MAIL})
 """The causes that are permanent when the refusal is."""
 
@@ -130,16 +135,17 @@ class Engine:
         self._code = Condition(rule.code for rule in rules)
         self._host = Condition(rule.host for rule in rules)
         self._refusal = Condition(filter(None, [rule.refusal]) for rule in rules)
-        # The same facts come again and again, and decide the same.
-        self._decided = lru_cache(maxsize=4096)(self._decide)
+        # Without names and numbers, the same words come again and again, and with the same codes decide the same.
+        self._phrases_in = lru_cache(maxsize=REMEMBERED)(self._words.found_in)
+        self._decided = lru_cache(maxsize=REMEMBERED)(self._decide)
 
     def first(
         self, *, text: str, raw: str, statuses: tuple[str | None, ...], code: int | None, host: str | None, refusal: str
     ) -> Rule:
         """The first rule in order of which every condition holds; the last rule of all has none."""
         return self._decided(
-            tuple(self._words.found_in(text)),
-            tuple(self._whole.found_in(raw)),
+            self._phrases_in(text) if len(text) < LONG else self._words.found_in(text),
+            self._whole.found_in(raw),
             statuses,
             code,
             self._host.met(_host_facts(host)) if host else self._host.absent,
