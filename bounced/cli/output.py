@@ -100,12 +100,13 @@ def cell(value: object) -> object:
 
 
 @contextmanager
-def progress(what: str, total: int | None) -> Iterator[Any]:
+def progress(what: str, total: int | None, *, writing: bool = False) -> Iterator[Any]:
     """A progress bar on standard error while the work lasts; nothing when that is no terminal.
 
     Yields a function that is told how many more are done.
+    writing  rows are written meanwhile: on a terminal, they are the progress, and a bar were in the way
     """
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or (writing and sys.stdout.isatty()):
         yield lambda _more: None
         return
     from rich.console import Console
@@ -118,6 +119,7 @@ def progress(what: str, total: int | None) -> Iterator[Any]:
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
+        redirect_stdout=False,  # rich would send what is written to a file to the terminal instead
     )
     with bar:
         task = bar.add_task(what, total=total)

@@ -1,13 +1,18 @@
 """bounced replay: mails from files through the steps of the daemon."""
 
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bounced.cli.context import configuration
-from bounced.cli.output import Format, progress, write
+from bounced.cli.output import Format, lines, progress, write
+
+if TYPE_CHECKING:
+    from bounced.model import Event
 
 COLUMNS = ("source", "kind", "cause", "permanent", "recipient", "status", "smtp_code", "diagnostic")
 
@@ -25,41 +30,58 @@ def replay(
     """
     if check and store:
         raise typer.BadParameter("--check and --store exclude each other", param_hint="--check")
-    from bounced.model import KEYS, Event, as_json
-    from bounced.service import replay as service
+    from bounced.model import KEYS
 
     if check:
         _check(paths)
         return
-    with progress("replayed", None) as advance:
+    with _events(context, paths, store=store) as events, _shown(events, format) as rows:
+        write(rows, format, columns=COLUMNS, keys=KEYS)
 
-        def shown(event: Event) -> dict[str, object]:
+
+@contextmanager
+def _events(context: typer.Context, paths: list[Path], *, store: bool) -> "Iterator[Iterator[Event]]":
+    from bounced.service import replay as service
+
+    if not store:
+        yield service.replay(paths)
+        return
+    from bounced.store.engine import Store
+
+    config = configuration(context)
+    with Store.open(config.database.url) as into:
+        yield service.store(paths, into, event_domain=config.directo.event_domain)
+
+
+@contextmanager
+def _shown(events: "Iterator[Event]", style: Format) -> Iterator[Iterable[dict[str, object]]]:
+    """The events as JSON, with a progress bar, which is gone before a table is drawn."""
+    from bounced.model import as_json
+
+    with progress("replayed", None, writing=style is not Format.TABLE) as advance:
+
+        def shown(event: "Event") -> dict[str, object]:
             advance(1)
             return as_json(event)
 
-        if not store:
-            write(map(shown, service.replay(paths)), format, columns=COLUMNS, keys=KEYS)
+        rows = map(shown, events)
+        if style is not Format.TABLE:
+            yield rows
             return
-        from bounced.store.engine import Store
-
-        config = configuration(context)
-        with Store.open(config.database.url) as into:
-            stored = service.store(paths, into, event_domain=config.directo.event_domain)
-            write(map(shown, stored), format, columns=COLUMNS, keys=KEYS)
+        drawn = list(rows)
+    yield drawn
 
 
 def _check(paths: list[Path]) -> None:
     from bounced.service import replay as service
 
-    agreed = differed = 0
+    compared: list[service.Difference | None] = []
     with progress("compared", None) as advance:
         for difference in service.check(paths):
             advance(1)
-            if difference is None:
-                agreed += 1
-                continue
-            differed += 1
-            typer.echo(f"{difference.source}: {difference.what}")
-    typer.echo(f"{agreed} agree, {differed} differ")
-    if differed:
+            compared.append(difference)
+    differences = [difference for difference in compared if difference]
+    lines(f"{difference.source}: {difference.what}" for difference in differences)
+    typer.echo(f"{len(compared) - len(differences)} agree, {len(differences)} differ")
+    if differences:
         sys.exit(1)

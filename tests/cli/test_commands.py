@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import pty
 import statistics
 import subprocess
 import sys
@@ -350,6 +351,22 @@ def test_an_id_is_never_cut_off(bounced, monkeypatch):
     told = bounced("events").out
     for key in ("id", "received_at", "cause", "recipient"):
         assert event[key] in told
+
+
+@pytest.mark.parametrize("style", ["csv", "jsonl", "table"])
+def test_a_progress_bar_leaves_the_rows_alone(style):
+    """What is written to a file while the terminal shows how it goes is the same as without a terminal."""
+    command = [sys.executable, "-m", "bounced", "replay", str(BOUNCE), "--format", style]
+    expected = subprocess.run(command, check=True, capture_output=True).stdout
+    ours, its = pty.openpty()
+    try:
+        found = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=its, timeout=60).stdout
+        shown = os.read(ours, 65536)
+    finally:
+        os.close(ours)
+        os.close(its)
+    assert found == expected
+    assert b"replayed" in shown
 
 
 @pytest.mark.parametrize("command", ["replay", "events"])
