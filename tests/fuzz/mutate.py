@@ -35,8 +35,8 @@ def mutate(raw: bytes, donor: bytes, max_size: int, seed: int) -> bytes:
     """`raw` after one to four changes, for which `donor` may give material; at most `max_size` octets."""
     random = Random(seed)
     for _ in range(random.randint(1, 4)):
-        raw = random.choice(CHANGES)(random, raw, donor)
-    return raw[:max_size]
+        raw = random.choice(CHANGES)(random, raw, donor)[:max_size]  # each time: repetitions multiply
+    return raw
 
 
 def _drop(random: Random, raw: bytes, _: bytes) -> bytes:
