@@ -8,7 +8,7 @@ Sources: RFC 5321 §4.5.5 (null reverse-path), RFC 3834 §5 (Auto-Submitted).
 
 import re
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 
 from parsers.message import Mail
 from parsers.patterns import Phrases
@@ -143,6 +143,7 @@ def is_passed_on(mail: Mail, in_front: str = "") -> bool:
     return bool(in_front.strip()) and not is_failure(mail)
 
 
+@lru_cache(maxsize=4)  # of one text it is asked several times
 def states_failure(text: str, *, of_mail: bool = False) -> bool:
     """Whether the first words of `text` say that something was not delivered, in words of its own: no quoted line.
 
