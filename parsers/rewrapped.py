@@ -19,11 +19,11 @@ MAX_WRAPPED = 3
 
 def parse(mail: Mail) -> tuple[Report, ...]:
     """What the wrapped delivery report says; () where there is none."""
-    if not is_named_mailer(mail):
+    if not is_named_mailer(mail) or states_failure(mail.text):
         return ()
     for part in [part for part in mail.leaves if part.type in MESSAGE_TYPES][:MAX_WRAPPED]:
         inner = mail.enclosed(part)
-        if inner is None or not is_named_mailer(inner) or states_failure(mail.text):
+        if inner is None or not is_named_mailer(inner):
             continue
         if reports := dsn.parse(inner):
             mail.returned = returned(inner)  # what the evidence is taken from
