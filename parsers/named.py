@@ -77,6 +77,7 @@ def recipients(mail: Mail, text: str) -> list[str]:
     wanted = {one.lower() for one in (*failed, *sent_to)}
     named: dict[str, str] = {}
     placed: dict[str, str] = {}
+    further: dict[str, str] = {}  # of these the ones that no reply about somebody else may have named
     summed_up: dict[str, str] = {}
     mentioned: dict[str, str] = {}  # and the paragraphs that they stand in
     several = not FORWARDED.found_in(text)
@@ -93,12 +94,14 @@ def recipients(mail: Mail, text: str) -> list[str]:
             continue
         elif OPENING.search(before) or LABEL.search(before) or FAILING.match(text, end):
             placed.setdefault(key, one)
+            if best_reply(text[text.rfind("\n", 0, start) + 1 : start]) is None:
+                further.setdefault(key, one)
         elif SUMMED_UP.search(before):
             summed_up.setdefault(key, one)
         elif len(mentioned) < MAX_PARAGRAPHS:
             mentioned.setdefault(one, _paragraph(text, start))
     if named and several:
-        named |= {key: one for key, one in [*placed.items()][:MAX_RECIPIENTS] if _is_refused(text, one)}
+        named |= {key: one for key, one in [*further.items()][:MAX_RECIPIENTS] if _is_refused(text, one)}
     if named or placed:
         return list((named or placed).values())
     # A post to a list went on to its members, and the list is none of them.

@@ -34,17 +34,19 @@ NO_REPLY_BEFORE = re.compile(
     r"(?:\b(?:port|size|limit|length|quota|line|id|pid|max|maximum|bytes|count)[ \t:=(\[]{0,3}|\]:|-|\w#)\Z", re.I
 )
 NO_REPLY_BEHIND = re.compile(
-    r"[ \t]{0,2}(?:[kmg]i?b|bytes?|octets?|seconds?|sec|minutes?|hours?|days?|weeks?|messages|e?-?mails|recipients"
-    r"|connections|times|lines|characters?|users|rue|street)\b",
-    re.I,
+    r"[ \t]{0,2}(?:(?i:[kmg]i?b|bytes?|octets?)|seconds?|sec|minutes?|hours?|days?|weeks?|messages|e?-?mails|recipients"
+    r"|connections|times|lines|characters?|users|rue|street)\b"
 )
+"""What is counted; "550 Messages ..." begins a sentence."""
 BEFORE = 32
 """Characters looked at in front of a candidate."""
+BEHIND = (" Giving up on ", " (in reply to ")
+"""How qmail and Postfix go on after the remote server's reply."""
+SENDER_COMMAND = "MAIL FROM"
 LOWEST_ANYWHERE = 400
 """Codes below are numbers like any other, unless they begin a line or stand before a status."""
 
 
-@lru_cache(maxsize=8)  # of one report the same words are asked several times
 def find_reply(text: str) -> int | None:
     """The SMTP reply code that `text` quotes: the best placed one, of equals the first.
 
@@ -56,15 +58,37 @@ def find_reply(text: str) -> int | None:
     >>> find_reply("host mx.example.com[192.0.2.1]:25 said: 550 5.1.1 no such user")
     550
     """
+    return _best_placed(text)[0]
+
+
+def own_words(text: str) -> str:
+    """The reply itself, from its code on and without what sending servers put behind it.
+
+    All of `text` where no reply is quoted, and where the command that was refused tells that it is about the sender.
+    >>> own_words("Remote host said: 550 5.1.1 no such user Giving up on 192.0.2.1.")
+    '550 5.1.1 no such user'
+    """
+    start = _best_placed(text)[1]
+    if SENDER_COMMAND in text:
+        return text
+    end = max(text.rfind(behind, start) for behind in BEHIND)
+    return text[start : end if end > start else None]
+
+
+@lru_cache(maxsize=8)  # of one report the same words are asked several times
+def _best_placed(text: str) -> tuple[int | None, int]:
+    """The best placed code, and where it is met first: a reply of several lines repeats it."""
     if plain := PLAIN.match(text):
-        return int(plain[1])
+        return int(plain[1]), 0
+    first: dict[int, int] = {}
     at_start = introduced = None
     for found in CODE.finditer(text):
         start, end = found.span()
         code = int(found[1])
         if STATUS_BEHIND.match(text, end):
-            return code
-        if at_start or NO_REPLY_BEHIND.match(text, end):
+            return code, first.get(code, start)
+        # What a text begins with counts nothing: "550 messages must be signed".
+        if at_start or ((start or code < LOWEST_ANYWHERE) and NO_REPLY_BEHIND.match(text, end)):
             continue
         before = text[start - BEFORE : start] if start > BEFORE else "\n" + text[:start]
         if LINE_START.search(before):
@@ -73,7 +97,11 @@ def find_reply(text: str) -> int | None:
             continue
         elif _is_introduction(before) and not NO_REPLY_BEFORE.search(before):
             introduced = code
-    return at_start or introduced
+        else:
+            continue
+        first.setdefault(code, start)
+    code_found = at_start or introduced
+    return code_found, first[code_found] if code_found else 0
 
 
 def _is_introduction(before: str) -> bool:

@@ -14,9 +14,10 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 from parsers.causes.cause import Cause
-from parsers.causes.rule import Rule, load_rules
+from parsers.causes.rule import WORDED, Rule, load_rules
 from parsers.causes.wording import MAX_TEXT, fold, words
 from parsers.patterns import PatternSet
+from parsers.reply import own_words
 from parsers.report import Kind
 from parsers.status import find_status
 
@@ -56,17 +57,21 @@ def classify(
     >>> classify(text="550 5.1.1 <joe@example.com>: no such user", status="5.1.1", smtp_code=550, kind=Kind.BOUNCE)
     Verdict(cause=<Cause.USER_UNKNOWN: 'user-unknown'>, permanent=True, rule='user-unknown')
     """
-    raw = fold(text) if text else ""
-    own_status = find_status(text[:MAX_TEXT]) if text else None
-    refused_for_good = kind is Kind.BOUNCE and not _is_temporary(smtp_code, own_status, status)
-    rule = _engine().first(
-        text=words(text) if text else "",
-        raw=raw,
-        statuses=(own_status, status) if own_status != status else (status,),
-        code=smtp_code,
-        host=remote_mta,
-        refusal="permanent" if refused_for_good else "temporary",
-    )
+    text = text[:MAX_TEXT] if text else ""
+    refused_for_good = kind is Kind.BOUNCE and not _is_temporary(smtp_code, find_status(text), status)
+    refusal = "permanent" if refused_for_good else "temporary"
+    engine = _engine()
+
+    def decided_by(text: str) -> int:
+        return engine.first(text=text, status=status, code=smtp_code, host=remote_mta, refusal=refusal)
+
+    answer = own_words(text)
+    number = decided_by(answer)
+    if number >= engine.worded and answer != text:  # it says little: what stands around it may say more
+        around = decided_by(text)
+        if around < engine.worded or engine.rules[number].cause is Cause.UNKNOWN:
+            number = around
+    rule = engine.rules[number]
     stop = rule.cause in STOP_WRITING if rule.permanent is None else rule.permanent
     return Verdict(rule.cause, stop and refused_for_good, rule.name)
 
@@ -117,7 +122,8 @@ class Engine:
     """The rules, compiled."""
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
-        self._rules = rules
+        self.rules = rules
+        self.worded = sum(rule.file in WORDED for rule in rules)  # so many of the first ones
         self._words = PatternSet(p for rule in rules for p in (*rule.text, *rule.also, *rule.unless))
         self._whole = PatternSet(p for rule in rules for p in rule.raw)
         word, whole = self._words.number.__getitem__, self._whole.number.__getitem__
@@ -139,14 +145,14 @@ class Engine:
         self._phrases_in = lru_cache(maxsize=REMEMBERED)(self._words.found_in)
         self._decided = lru_cache(maxsize=REMEMBERED)(self._decide)
 
-    def first(
-        self, *, text: str, raw: str, statuses: tuple[str | None, ...], code: int | None, host: str | None, refusal: str
-    ) -> Rule:
-        """The first rule in order of which every condition holds; the last rule of all has none."""
+    def first(self, *, text: str, status: str | None, code: int | None, host: str | None, refusal: str) -> int:
+        """The number of the first rule of which every condition holds; the last rule of all has none."""
+        told = words(text)
+        own_status = find_status(text)
         return self._decided(
-            self._phrases_in(text) if len(text) < LONG else self._words.found_in(text),
-            self._whole.found_in(raw),
-            statuses,
+            self._phrases_in(told) if len(told) < LONG else self._words.found_in(told),
+            self._whole.found_in(fold(text)),
+            (own_status, status) if own_status != status else (status,),
             code,
             self._host.met(_host_facts(host)) if host else self._host.absent,
             refusal,
@@ -160,7 +166,7 @@ class Engine:
         code: int | None,
         met: Rules,
         refusal: str,
-    ) -> Rule:
+    ) -> int:
         (by_text, by_also), barred = self._by_words, 0
         for number in words_found:
             named_in_text, named_in_also, named_in_unless = self._by_word[number]
@@ -170,7 +176,7 @@ class Engine:
         met &= by_text & by_also & ~barred & self._raw.met(whole_found) & self._refusal.met((refusal,))
         met &= self._status.met(fact for status in statuses if status is not None for fact in _status_facts(status))
         met &= self._code.met(() if code is None else (code,))
-        return self._rules[(met & -met).bit_length() - 1]
+        return (met & -met).bit_length() - 1
 
 
 @cache

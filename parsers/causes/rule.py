@@ -38,6 +38,8 @@ ORDER = (
     "vague",
     "code",
 )
+WORDED = frozenset(ORDER[: ORDER.index("status")])
+"""The files of rules that know a reply by what it says."""
 FOLDER = Path(__file__).with_name("rules")
 
 
@@ -48,6 +50,7 @@ class Rule:
     name: str
     cause: Cause
     example: str  # a reply that this very rule decides; tested
+    file: str  # where it stands, one of ORDER
     text: tuple[str, ...] = ()  # patterns
     also: tuple[str, ...] = ()  # further patterns, one of which must be found as well
     unless: tuple[str, ...] = ()  # patterns that must not be found
@@ -67,7 +70,7 @@ def load_rules() -> tuple[Rule, ...]:
     rules: list[Rule] = []
     names: set[str] = set()
     for stem in ORDER:
-        for rule in _read(FOLDER / f"{stem}.toml"):
+        for rule in _read(stem):
             if rule.name in names:
                 raise ValueError(f"{stem}.toml: rule {rule.name!r}: the name is used twice")
             names.add(rule.name)
@@ -75,12 +78,13 @@ def load_rules() -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def _read(path: Path) -> Iterator[Rule]:
+def _read(stem: str) -> Iterator[Rule]:
+    path = FOLDER / f"{stem}.toml"
     with path.open("rb") as stream:
         tables = tomllib.load(stream)["rule"]
     for table in tables:
         try:
-            yield _rule(table)
+            yield _rule(table, stem)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path.name}: rule {table.get('name')!r}: {error}") from error
 
@@ -88,7 +92,7 @@ def _read(path: Path) -> Iterator[Rule]:
 _LISTS = {field.name for field in fields(Rule) if field.default == ()}
 
 
-def _rule(table: dict[str, Any]) -> Rule:
+def _rule(table: dict[str, Any], file: str) -> Rule:
     for key in _LISTS & table.keys():
         if not isinstance(table[key], list):
             raise TypeError(f"{key}: a list was expected")
@@ -96,4 +100,4 @@ def _rule(table: dict[str, Any]) -> Rule:
     values["cause"] = Cause(table["cause"])
     if table.get("refusal") not in (None, "temporary", "permanent"):
         raise ValueError('refusal: "temporary" or "permanent" was expected')
-    return Rule(**values)
+    return Rule(**values, file=file)
