@@ -7,6 +7,9 @@ import os
 import socket
 import time
 
+PATIENCE = 1.0
+"""Seconds that systemd may be too busy to take a notice.  Waiting for longer, the daemon would heed no signal."""
+
 
 def notify(*states: str) -> bool:
     """Tells systemd, for example "READY=1" and "STATUS=3 mailboxes".
@@ -20,6 +23,7 @@ def notify(*states: str) -> bool:
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            sender.settimeout(PATIENCE)
             sender.sendto("\n".join(states).encode(), address)
     except OSError:
         return False

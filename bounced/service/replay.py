@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
 from bounced.errors import InputError
@@ -12,6 +11,7 @@ from bounced.inbox.files import File, read
 from bounced.model import Event, Match, golden
 from bounced.service import intake
 from bounced.service.correlate import Correlator, tried_ids
+from bounced.service.intake import Parsed
 from bounced.store import mails
 from bounced.store.engine import Store
 from parsers import parse
@@ -21,7 +21,8 @@ MAX_SIZE = 50 * 2**20
 """Bytes read of one message."""
 
 FILES_AT_A_TIME = 200
-"""Messages in one transaction."""
+BYTES_AT_A_TIME = 16 * 2**20
+"""Messages in one transaction: so many, or so big together.  A bigger one has its own."""
 
 
 def replay(paths: Iterable[Path]) -> Iterator[Event]:
@@ -51,16 +52,22 @@ def store(paths: Iterable[Path], into: Store, *, event_domain: str) -> Iterator[
 
     raises   InputError, StoreError: what was yielded before is stored
     """
-    files = read(paths, max_size=MAX_SIZE)
-    while batch := list(islice(files, FILES_AT_A_TIME)):
-        yield from _store_batch(into, batch, event_domain)
-
-
-def _store_batch(into: Store, batch: list[File], event_domain: str) -> list[Event]:
     read_files = (
-        intake.read(f.source, f.raw, size=len(f.raw), truncated=f.truncated, received_at=None, uid=None) for f in batch
+        intake.read(f.source, f.raw, size=len(f.raw), truncated=f.truncated, received_at=None, uid=None)
+        for f in read(paths, max_size=MAX_SIZE)
     )
-    parsed = {message.sha256: message for message in read_files}
+    batch: dict[bytes, Parsed] = {}
+    octets = 0
+    for message in read_files:
+        if batch and (len(batch) == FILES_AT_A_TIME or octets + message.size > BYTES_AT_A_TIME):
+            yield from _store_batch(into, batch, event_domain)
+            batch, octets = {}, 0
+        batch[message.sha256] = message
+        octets += message.size
+    yield from _store_batch(into, batch, event_domain)
+
+
+def _store_batch(into: Store, parsed: dict[bytes, Parsed], event_domain: str) -> list[Event]:
     with into.writing() as connection:
         for known in mails.known_files(connection, list(parsed)):
             del parsed[known]
