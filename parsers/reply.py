@@ -61,18 +61,18 @@ def find_reply(text: str) -> int | None:
     return _best_placed(text)[0]
 
 
-def own_words(text: str) -> str:
-    """The reply itself, from its code on and without what sending servers put behind it.
+def own_words(text: str) -> tuple[str, str]:
+    """The reply itself, from its code on and without what sending servers put behind it; and the words in front of it.
 
-    All of `text` where no reply is quoted, and where the command that was refused tells that it is about the sender.
+    All of `text` is the reply where none is quoted, and where the command that was refused is about the sender.
     >>> own_words("Remote host said: 550 5.1.1 no such user Giving up on 192.0.2.1.")
-    '550 5.1.1 no such user'
+    ('550 5.1.1 no such user', 'Remote host said: ')
     """
     start = _best_placed(text)[1]
     if SENDER_COMMAND in text:
-        return text
+        return text, ""
     end = max(text.rfind(behind, start) for behind in BEHIND)
-    return text[start : end if end > start else None]
+    return text[start : end if end > start else None], text[:start]
 
 
 @lru_cache(maxsize=8)  # of one report the same words are asked several times

@@ -87,7 +87,8 @@ def quoted(text: str) -> str | None:
 
 
 def _words(text: str, start: int, end: int) -> str:
-    return unfold(text[start : min(end, start + MAX_DIAGNOSTIC)])
+    words = text[start : min(end, start + MAX_DIAGNOSTIC)]
+    return (quoted(words) if "\n<<< " in words else None) or unfold(words)
 
 
 def _end_of_paragraph(text: str, at: int) -> int:

@@ -65,12 +65,12 @@ def classify(
     def decided_by(text: str) -> int:
         return engine.first(text=text, status=status, code=smtp_code, host=remote_mta, refusal=refusal)
 
-    answer = own_words(text)
+    answer, in_front = own_words(text)
     number = decided_by(answer)
-    if number >= engine.worded and answer != text:  # it says little: what stands around it may say more
-        around = decided_by(text)
-        if around < engine.worded or engine.rules[number].cause is Cause.UNKNOWN:
-            number = around
+    if in_front and number >= engine.worded:  # it says little: what stands in front of it may say more
+        in_front_of_it = decided_by(in_front)
+        if in_front_of_it < engine.worded or engine.rules[number].cause is Cause.UNKNOWN:
+            number = in_front_of_it
     rule = engine.rules[number]
     stop = rule.cause in STOP_WRITING if rule.permanent is None else rule.permanent
     return Verdict(rule.cause, stop and refused_for_good, rule.name)

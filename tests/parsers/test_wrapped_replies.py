@@ -114,3 +114,70 @@ def test_the_reply_counts(wrapped: Callable[[str], str]):
         if told != [(RECIPIENT, code, alone.cause, alone.permanent)] or status not in (None, found[0].status):
             wrong.append((reply, told))
     assert not wrong
+
+
+SECOND = "ann@second.example.org"
+UNADDRESSED = [text for text in TEXTS if "@" not in text and "in reply to" not in text]
+
+
+def returned_to_both() -> str:
+    """The returned message, written to both."""
+    return RETURNED.replace(f"To: {RECIPIENT}", f"To: {RECIPIENT}, {SECOND}")
+
+
+def qmail_to_two(first: str, second: str) -> str:
+    """Paragraphs."""
+    said = "".join(
+        f"<{recipient}>:\n192.0.2.1 does not like recipient.\nRemote host said: {reply}\nGiving up on 192.0.2.1.\n\n"
+        for recipient, reply in ((RECIPIENT, first), (SECOND, second))
+    )
+    return notice(
+        "failure notice",
+        "Hi. This is the qmail-send program at mail.example.net.\nI'm afraid I wasn't able to deliver your message.\n\n"
+        f"{said}--- Below this line is a copy of the message.\n\n{returned_to_both()}",
+    )
+
+
+def exim_to_two(first: str, second: str) -> str:
+    """A list, with the host in front of the reply."""
+    said = "".join(
+        f"  {recipient}\n    SMTP error from remote mail server after RCPT TO:<{recipient}>:\n"
+        f"    host mx.example.com [192.0.2.1]: {reply}\n"
+        for recipient, reply in ((RECIPIENT, first), (SECOND, second))
+    )
+    return notice(
+        "Mail delivery failed: returning message to sender",
+        "This message was created automatically by mail delivery software.\n\nThe following address(es) failed:\n\n"
+        f"{said}\n------ This is a copy of the message, including all the headers. ------\n\n{returned_to_both()}",
+    )
+
+
+def sendmail_to_two(first: str, second: str) -> str:
+    """A transcript, in which the server's answers are followed by Sendmail's own reading of them."""
+    said = "".join(
+        f"... while talking to mx.example.com.:\n>>> RCPT To:<{recipient}>\n<<< {reply}\n"
+        f"550 5.1.1 <{recipient}>... User unknown\n"
+        for recipient, reply in ((RECIPIENT, first), (SECOND, second))
+    )
+    return notice(
+        "Returned mail: see transcript for details",
+        "   ----- The following addresses had permanent fatal errors -----\n"
+        f"<{RECIPIENT}>\n<{SECOND}>\n\n   ----- Transcript of session follows -----\n{said}\n"
+        f"   ----- Original message follows -----\n\n{returned_to_both()}",
+    )
+
+
+@pytest.mark.parametrize("wrapped", [qmail_to_two, exim_to_two, sendmail_to_two])
+def test_each_recipient_has_a_reply_of_its_own(wrapped: Callable[[str, str], str]):
+    """In a text without any report, too, nobody gets the words about somebody else."""
+    wrong = []
+    for replies in zip(UNADDRESSED, reversed(UNADDRESSED), strict=True):
+        found = {one.recipient: one for one in parse(wrapped(*replies).encode()).reports}
+        assert set(found) == {RECIPIENT, SECOND}
+        for recipient, reply in zip((RECIPIENT, SECOND), replies, strict=True):
+            code = find_reply(reply)
+            alone = classify(text=reply, status=find_status(reply), smtp_code=code, kind=Kind.BOUNCE)
+            told = found[recipient]
+            if (told.smtp_code, told.cause) != (code, alone.cause):
+                wrong.append((reply, told))
+    assert not wrong
