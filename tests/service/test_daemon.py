@@ -1,5 +1,6 @@
 """The daemon's waiting times, and what it says of itself."""
 
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -37,10 +38,11 @@ def test_a_mailbox_that_was_taken_out_does_not_fail(tmp_path, monkeypatch):
     monkeypatch.setenv("PASSWORD", "p")
     (tmp_path / "bounced.toml").write_text(UNREACHABLE)
     daemon = Daemon(lambda: config.load(tmp_path / "bounced.toml", {}))
-    loaded = daemon._config
-    daemon._jobs = {"poll:acme": (loaded.mailbox[0], loaded.poll)}
-    daemon._poll(loaded.mailbox[0], loaded)
-    assert "1 failing" in daemon._status()
-    daemon._jobs, daemon._failures = {}, {}
-    daemon._poll(loaded.mailbox[0], loaded)
-    assert "failing" not in daemon._status()
+    with closing(daemon._store):
+        loaded = daemon._config
+        daemon._jobs = {"poll:acme": (loaded.mailbox[0], loaded.poll)}
+        daemon._poll(loaded.mailbox[0], loaded)
+        assert "1 failing" in daemon._status()
+        daemon._jobs, daemon._failures = {}, {}
+        daemon._poll(loaded.mailbox[0], loaded)
+        assert "failing" not in daemon._status()
