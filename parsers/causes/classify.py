@@ -17,7 +17,7 @@ from parsers.causes.cause import Cause
 from parsers.causes.rule import WORDED, Rule, load_rules
 from parsers.causes.wording import MAX_TEXT, fold, words
 from parsers.patterns import PatternSet
-from parsers.reply import own_words
+from parsers.reply import find_reply, own_words
 from parsers.report import Kind
 from parsers.status import find_status
 
@@ -62,11 +62,16 @@ def classify(
     refusal = "permanent" if refused_for_good else "temporary"
     engine = _engine()
 
-    def decided_by(text: str) -> int:
+    def decided_by(text: str, status: str | None = status) -> int:
         return engine.first(text=text, status=status, code=smtp_code, host=remote_mta, refusal=refusal)
 
     answer, in_front = own_words(text)
-    number = decided_by(answer)
+    if status and status[1:3] == ".4" and find_reply(answer) and not find_status(answer):
+        number = decided_by(answer, None)  # no network failed where a server answered: the status is a wrapper's
+        if engine.rules[number].cause is Cause.UNKNOWN:
+            number = decided_by(answer)
+    else:
+        number = decided_by(answer)
     if in_front and number >= engine.worded:  # it says little: what stands in front of it may say more
         in_front_of_it = decided_by(in_front)
         if in_front_of_it < engine.worded or engine.rules[number].cause is Cause.UNKNOWN:
