@@ -177,6 +177,11 @@ class _Shared:
         return PASTED.split(self._mail.text[:MAX_NOTICE], maxsplit=1)[0]
 
     @cached_property
+    def has_status(self) -> bool:
+        """Whether the notice can say more than a report without one."""
+        return find_status(self.notice) is not None
+
+    @cached_property
     def is_final(self) -> bool:
         """Whether a sender wrote it that has no other notices."""
         return line_at(self.notice, ALWAYS_FINAL) >= 0
@@ -204,7 +209,7 @@ def _report(group: Group, about_message: AboutMessage, shared: _Shared) -> Repor
     words = _without_type(group.get("diagnostic-code")) or _comment(group.get("status", ""))
     code = best_reply(words)
     more = None
-    if code is None or (is_generic(stated) and is_generic(find_status(words or ""))):
+    if code is None or (is_generic(stated) and is_generic(find_status(words or "")) and shared.has_status):
         more = shared.said(final)
         if more is None and recipient != final:
             more = shared.said(recipient)
