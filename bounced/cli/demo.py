@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 import typer
 
@@ -47,6 +48,7 @@ password = "env:DEMO_PASSWORD"
 def demo() -> None:
     """Show the service at work: an IMAP server full of bounces, the daemon, and the events."""
     paths = sorted(_fixtures().rglob("*.eml"))
+    Random(len(paths)).shuffle(paths)  # noqa: S311  mixed, as mail comes in, and each time alike
     mails = [path.read_bytes() for path in paths if path.parent.name != "hostile"]  # pymap stumbles over some of those
     if not mails:
         raise InputError("the demo needs the fixtures of bounced, and they are not here")
