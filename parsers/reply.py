@@ -34,15 +34,15 @@ NO_REPLY_BEFORE = re.compile(
     r"(?:\b(?:port|size|limit|length|quota|line|id|pid|max|maximum|bytes|count)[ \t:=(\[]{0,3}|\]:|-|\w#)\Z", re.I
 )
 NO_REPLY_BEHIND = re.compile(
-    r"[ \t]{0,2}(?:(?i:[kmg]i?b|bytes?|octets?)|seconds?|sec|minutes?|hours?|days?|weeks?|messages|e?-?mails|recipients"
-    r"|connections|times|lines|characters?|users|rue|street)\b"
+    r"[ \t]{0,2}(?:[kmg]i?b|bytes?|octets?|seconds?|sec|minutes?|hours?|days?|weeks?|messages|e?-?mails|recipients"
+    r"|connections|times|lines|characters?|users|rue|street)\b",
+    re.I,
 )
-"""What is counted; "550 Messages ..." begins a sentence."""
 BEFORE = 32
 """Characters looked at in front of a candidate."""
-BEHIND = (" Giving up on ", " (in reply to ")
+BEHIND = (" giving up on ", " (in reply to ")
 """How qmail and Postfix go on after the remote server's reply."""
-SENDER_COMMAND = "MAIL FROM"
+SENDER_COMMAND = "mail from"
 LOWEST_ANYWHERE = 400
 """Codes below are numbers like any other, unless they begin a line or stand before a status."""
 
@@ -69,9 +69,12 @@ def own_words(text: str) -> tuple[str, str]:
     ('550 5.1.1 no such user', 'Remote host said: ')
     """
     start = _best_placed(text)[1]
-    if SENDER_COMMAND in text:
+    lower = text.lower()
+    if len(lower) != len(text):  # some letters become two
+        lower = text
+    if SENDER_COMMAND in lower:
         return text, ""
-    end = max(text.rfind(behind, start) for behind in BEHIND)
+    end = max(lower.rfind(behind, start) for behind in BEHIND)
     return text[start : end if end > start else None], text[:start]
 
 
@@ -87,8 +90,7 @@ def _best_placed(text: str) -> tuple[int | None, int]:
         code = int(found[1])
         if STATUS_BEHIND.match(text, end):
             return code, first.get(code, start)
-        # What a text begins with counts nothing: "550 messages must be signed".
-        if at_start or ((start or code < LOWEST_ANYWHERE) and NO_REPLY_BEHIND.match(text, end)):
+        if at_start or (NO_REPLY_BEHIND.match(text, end) and not _begins_a_sentence(text, start, code)):
             continue
         before = text[start - BEFORE : start] if start > BEFORE else "\n" + text[:start]
         if LINE_START.search(before):
@@ -102,6 +104,13 @@ def _best_placed(text: str) -> tuple[int | None, int]:
         first.setdefault(code, start)
     code_found = at_start or introduced
     return code_found, first[code_found] if code_found else 0
+
+
+def _begins_a_sentence(text: str, start: int, code: int) -> bool:
+    """Whether what is counted behind the code is none of its number: "said: 550 messages must be signed"."""
+    if code < LOWEST_ANYWHERE:
+        return False
+    return not start or text[max(0, start - BEFORE) : start].rstrip(PUNCTUATION).lower().endswith("said")
 
 
 def _is_introduction(before: str) -> bool:

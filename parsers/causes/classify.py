@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from parsers.causes.cause import Cause
 from parsers.causes.rule import WORDED, Rule, load_rules
-from parsers.causes.wording import MAX_TEXT, fold, words
+from parsers.causes.wording import on_one_line, words
 from parsers.patterns import PatternSet
 from parsers.reply import find_reply, own_words
 from parsers.report import Kind
@@ -57,7 +57,7 @@ def classify(
     >>> classify(text="550 5.1.1 <joe@example.com>: no such user", status="5.1.1", smtp_code=550, kind=Kind.BOUNCE)
     Verdict(cause=<Cause.USER_UNKNOWN: 'user-unknown'>, permanent=True, rule='user-unknown')
     """
-    text = text[:MAX_TEXT] if text else ""
+    text = on_one_line(text) if text else ""
     refused_for_good = kind is Kind.BOUNCE and not _is_temporary(smtp_code, find_status(text), status)
     refusal = "permanent" if refused_for_good else "temporary"
     engine = _engine()
@@ -156,7 +156,7 @@ class Engine:
         own_status = find_status(text)
         return self._decided(
             self._phrases_in(told) if len(told) < LONG else self._words.found_in(told),
-            self._whole.found_in(fold(text)),
+            self._whole.found_in(text.lower()),
             (own_status, status) if own_status != status else (status,),
             code,
             self._host.met(_host_facts(host)) if host else self._host.absent,

@@ -45,9 +45,9 @@ _NUMBER = re.compile(r"[\d.,:/%-]++\Z", re.ASCII)
 _NO_HOST = re.compile(r"(?<=[^\W\d_])\.(?=[A-Z][a-z])|\.{2,}|(?<=[^\W\d_])\.(?=\d)")
 
 
-def fold(text: str) -> str:
-    """The text with single spaces and in lower case, cut to MAX_TEXT: what the `raw` patterns see."""
-    return " ".join(text[:MAX_TEXT].split()).lower()
+def on_one_line(text: str) -> str:
+    """The text with single spaces, cut to MAX_TEXT; in lower case it is what the `raw` patterns see."""
+    return " ".join(text[:MAX_TEXT].split())
 
 
 def words(text: str) -> str:

@@ -54,6 +54,13 @@ def test_the_more_telling_evidence_wins(text: str | None, status: str | None, ca
     assert verdict(text, status).cause == cause
 
 
+@pytest.mark.parametrize("space", ["\n", "\r\n", "\n\t", "  "])
+def test_lines_make_no_difference(space: str) -> None:
+    """A reply is the same however it is folded."""
+    reply = "Remote host said: 550 5.7.1 Rejected 552 message size exceeds limit"
+    assert verdict(reply.replace(" ", space)) == verdict(reply)
+
+
 @pytest.mark.parametrize(
     ("text", "cause"),
     [

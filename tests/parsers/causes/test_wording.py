@@ -2,7 +2,7 @@
 
 import pytest
 
-from parsers.causes.wording import MAX_TEXT, fold, words
+from parsers.causes.wording import MAX_TEXT, on_one_line, words
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,6 @@ def test_no_depth_is_reached() -> None:
 
 def test_only_a_bounded_part_is_looked_at() -> None:
     """A huge text costs no more than a long one."""
-    assert len(fold("a" * (MAX_TEXT * 100))) == MAX_TEXT
+    assert len(on_one_line("a" * (MAX_TEXT * 100))) == MAX_TEXT
     assert len(words("a " * (MAX_TEXT * 100)).split()) == 0
     assert len(words("b " * (MAX_TEXT * 100)).split()) == MAX_TEXT // 2
