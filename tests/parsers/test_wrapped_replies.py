@@ -125,56 +125,51 @@ def returned_to_both() -> str:
     return RETURNED.replace(f"To: {RECIPIENT}", f"To: {RECIPIENT}, {SECOND}")
 
 
-def qmail_to_two(first: str, second: str) -> str:
+def qmail_to_two(replies: dict[str, str]) -> str:
     """Paragraphs."""
-    said = "".join(
-        f"<{recipient}>:\n192.0.2.1 does not like recipient.\nRemote host said: {reply}\nGiving up on 192.0.2.1.\n\n"
-        for recipient, reply in ((RECIPIENT, first), (SECOND, second))
-    )
+    said = "<{0}>:\n192.0.2.1 does not like recipient.\nRemote host said: {1}\nGiving up on 192.0.2.1.\n\n"
     return notice(
         "failure notice",
         "Hi. This is the qmail-send program at mail.example.net.\nI'm afraid I wasn't able to deliver your message.\n\n"
-        f"{said}--- Below this line is a copy of the message.\n\n{returned_to_both()}",
+        f"{''.join(map(said.format, *zip(*replies.items(), strict=True)))}"
+        f"--- Below this line is a copy of the message.\n\n{returned_to_both()}",
     )
 
 
-def exim_to_two(first: str, second: str) -> str:
+def exim_to_two(replies: dict[str, str]) -> str:
     """A list, with the host in front of the reply."""
-    said = "".join(
-        f"  {recipient}\n    SMTP error from remote mail server after RCPT TO:<{recipient}>:\n"
-        f"    host mx.example.com [192.0.2.1]: {reply}\n"
-        for recipient, reply in ((RECIPIENT, first), (SECOND, second))
+    said = (
+        "  {0}\n    SMTP error from remote mail server after RCPT TO:<{0}>:\n    host mx.example.com [192.0.2.1]: {1}\n"
     )
     return notice(
         "Mail delivery failed: returning message to sender",
         "This message was created automatically by mail delivery software.\n\nThe following address(es) failed:\n\n"
-        f"{said}\n------ This is a copy of the message, including all the headers. ------\n\n{returned_to_both()}",
+        f"{''.join(map(said.format, *zip(*replies.items(), strict=True)))}"
+        f"\n------ This is a copy of the message, including all the headers. ------\n\n{returned_to_both()}",
     )
 
 
-def sendmail_to_two(first: str, second: str) -> str:
+def sendmail_to_two(replies: dict[str, str]) -> str:
     """A transcript, in which the server's answers are followed by Sendmail's own reading of them."""
-    said = "".join(
-        f"... while talking to mx.example.com.:\n>>> RCPT To:<{recipient}>\n<<< {reply}\n"
-        f"550 5.1.1 <{recipient}>... User unknown\n"
-        for recipient, reply in ((RECIPIENT, first), (SECOND, second))
-    )
+    said = "... while talking to mx.example.com.:\n>>> RCPT To:<{0}>\n<<< {1}\n550 5.1.1 <{0}>... User unknown\n"
     return notice(
         "Returned mail: see transcript for details",
         "   ----- The following addresses had permanent fatal errors -----\n"
-        f"<{RECIPIENT}>\n<{SECOND}>\n\n   ----- Transcript of session follows -----\n{said}\n"
-        f"   ----- Original message follows -----\n\n{returned_to_both()}",
+        f"<{RECIPIENT}>\n<{SECOND}>\n\n   ----- Transcript of session follows -----\n"
+        f"{''.join(map(said.format, *zip(*replies.items(), strict=True)))}"
+        f"\n   ----- Original message follows -----\n\n{returned_to_both()}",
     )
 
 
 @pytest.mark.parametrize("wrapped", [qmail_to_two, exim_to_two, sendmail_to_two])
-def test_each_recipient_has_a_reply_of_its_own(wrapped: Callable[[str, str], str]):
+def test_each_recipient_has_a_reply_of_its_own(wrapped: Callable[[dict[str, str]], str]):
     """In a text without any report, too, nobody gets the words about somebody else."""
     wrong = []
-    for replies in zip(UNADDRESSED, reversed(UNADDRESSED), strict=True):
-        found = {one.recipient: one for one in parse(wrapped(*replies).encode()).reports}
-        assert set(found) == {RECIPIENT, SECOND}
-        for recipient, reply in zip((RECIPIENT, SECOND), replies, strict=True):
+    for first, second in zip(UNADDRESSED, reversed(UNADDRESSED), strict=True):
+        replies = {RECIPIENT: first, SECOND: second}
+        found = {one.recipient: one for one in parse(wrapped(replies).encode()).reports}
+        assert set(found) == set(replies)
+        for recipient, reply in replies.items():
             code = find_reply(reply)
             alone = classify(text=reply, status=find_status(reply), smtp_code=code, kind=Kind.BOUNCE)
             told = found[recipient]
