@@ -5,14 +5,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 VERSIONS := 3.11 3.12 3.13
 SECONDS ?= 600
+CODE := bounced parsers tests bench deploy docs
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: setup demo test test-all lint bench fuzz docs clean
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+# the parsers are compiled, where there is a C compiler: again whenever one of them changes
+$(VENV)/.ready: pyproject.toml constraints.txt deploy/compile.py $(wildcard parsers/*.py parsers/*/*.py)
 	$(PYTHON) -m venv $(VENV) || { [ "$$(id -u)" = 0 ] && apt-get install -y python3-venv && $(PYTHON) -m venv $(VENV); }
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL) editables hatchling mypy setuptools
+	$(INSTALL) --no-build-isolation --editable '.[dev]'
 	touch $@
 
 demo: setup
@@ -34,8 +38,8 @@ test-all:
 	done
 
 lint: setup
-	$(BIN)/ruff check bounced parsers tests bench docs
-	$(BIN)/ruff format --check bounced parsers tests bench docs
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 
 bench: setup
@@ -44,7 +48,7 @@ bench: setup
 
 # looks for what breaks the parsers, SECONDS for each fuzzer; what is found lies under build/fuzz
 fuzz: setup
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,fuzz]'
+	$(INSTALL) --no-build-isolation --editable '.[dev,fuzz]'
 	$(BIN)/python -m tests.fuzz parse --seconds $(SECONDS)
 	$(BIN)/python -m tests.fuzz classify --seconds $(SECONDS)
 
@@ -52,4 +56,4 @@ docs: setup
 	$(BIN)/python -m docs.generate
 
 clean:
-	rm -rf .venv build var .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf parsers/*.so parsers/*/*.so *.so .venv build var .pytest_cache .mypy_cache .ruff_cache .hypothesis

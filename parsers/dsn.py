@@ -11,7 +11,6 @@ Fixtures: fixtures/dsn/
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cached_property
 
 from parsers import address
 from parsers.fields import MAX_GROUPS, Group, groups, without_comments
@@ -168,23 +167,32 @@ class _Shared:
 
     def __init__(self, mail: Mail, count: int) -> None:
         self._mail = mail
+        self._notice: str | None = None
+        self._has_status: bool | None = None
+        self._is_final: bool | None = None
         self._said: dict[str | None, str | None] = {}
         self.only, self.patient = count == 1, count <= MAX_TOLERATED
 
-    @cached_property
+    @property
     def notice(self) -> str:
         """The part for people, which most reports can do without."""
-        return PASTED.split(self._mail.text[:MAX_NOTICE], maxsplit=1)[0]
+        if self._notice is None:
+            self._notice = PASTED.split(self._mail.text[:MAX_NOTICE], maxsplit=1)[0]
+        return self._notice
 
-    @cached_property
+    @property
     def has_status(self) -> bool:
         """Whether the notice can say more than a report without one."""
-        return find_status(self.notice) is not None
+        if self._has_status is None:
+            self._has_status = find_status(self.notice) is not None
+        return self._has_status
 
-    @cached_property
+    @property
     def is_final(self) -> bool:
         """Whether a sender wrote it that has no other notices."""
-        return line_at(self.notice, ALWAYS_FINAL) >= 0
+        if self._is_final is None:
+            self._is_final = line_at(self.notice, ALWAYS_FINAL) >= 0
+        return self._is_final
 
     def said(self, recipient: str | None) -> str | None:
         """What the notice says about `recipient`."""

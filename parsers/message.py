@@ -18,7 +18,6 @@ import contextlib
 import email.message
 import email.parser
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 from parsers.headers import MAX_CONTENT_TYPE, Headers
@@ -48,6 +47,7 @@ class Mail:
         self.root, self.problems, self.truncated, self._depth = root, problems, truncated, depth
         self.leaves = tuple(root.leaves())
         self.is_report_cut = root.end - root.start > MAX_TEXT and ration(self.leaves)
+        self._text: str | None = None
         self.returned: Headers | None = None  # kept by parsers.original once it has looked
         self.answers: dict[Callable[[Mail], bool], bool] = {}  # kept by parsers.sender
 
@@ -56,9 +56,14 @@ class Mail:
         """The message's own header block."""
         return self.root.headers
 
-    @cached_property
+    @property
     def text(self) -> str:
         """What a person reads first: the first text part that says something, plain rather than HTML."""
+        if self._text is None:
+            self._text = self._first_text()
+        return self._text
+
+    def _first_text(self) -> str:
         html = ""
         for part in self.leaves:
             if part.type == "text/html":

@@ -125,7 +125,7 @@ def _find_block(text: str) -> tuple[int, Headers | None]:
         end = lines.find("\n\n", found.end())
         end = len(lines) if end < 0 else end
         headers = Headers(lines[found.start() + 1 : end])
-        if len(TELLING & headers.names()) >= 3:
+        if len(TELLING.intersection(headers.names())) >= 3:
             return found.start(), headers
         at = end
     return len(text), None

@@ -7,7 +7,7 @@ import re
 from binascii import Error as BinasciiError
 from binascii import a2b_base64, a2b_qp
 from collections.abc import Iterable
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from html import unescape
 
 from parsers.charset import decode
@@ -41,11 +41,12 @@ class Head:
     params     the Content-Type's parameters by lower-case name
     encoding   the Content-Transfer-Encoding, lower case; "7bit" where none is given
     multipart  whether the type says so
+    is_report  whether it says delivery report (RFC 3464), by whichever of its names
     flaws      what is not well formed; () where everybody reads it alike
     odd        whether somebody may read the Content-Type otherwise
     """
 
-    __slots__ = ("encoding", "flaws", "headers", "multipart", "odd", "params", "type")
+    __slots__ = ("encoding", "flaws", "headers", "is_report", "multipart", "odd", "params", "type")
 
     def __init__(self, block: bytes) -> None:
         self.headers = headers = read_headers(block)
@@ -53,13 +54,14 @@ class Head:
         self.encoding = encoding.partition(";")[0].strip().lower() if encoding else "7bit"
         self.type, self.params, plain = content_type(headers.raw("content-type"))
         self.multipart = self.type.startswith("multipart/")
+        self.is_report = self.type.endswith("delivery-status")
         self.odd = not plain or headers.count("content-type") > 1
         flaws = (
             ("header line without a name", not headers.flawless),
             ("odd Content-Type", self.odd),
             ("boundary without multipart", "boundary" in self.params and not self.multipart),
         )
-        self.flaws = tuple(flaw for flaw, there in flaws if there)
+        self.flaws = tuple([flaw for flaw, there in flaws if there])
 
 
 _head = lru_cache(maxsize=512)(Head)
@@ -71,6 +73,7 @@ class Part:
 
     head      what its header block says, of which headers, type, params and encoding are at hand here
     parts     what a multipart holds; () for everything else, a multipart that could not be taken apart included
+    text_limit  how many octets of it are decoded to text
     """
 
     def __init__(self, data: bytes, start: int, body: int, end: int) -> None:
@@ -80,6 +83,8 @@ class Part:
         self.head = head = _head(block) if len(block) < SHORT else Head(block)
         self.headers, self.type, self.params, self.encoding = head.headers, head.type, head.params, head.encoding
         self.parts: tuple[Part, ...] = ()
+        self.text_limit = MAX_REPORT if head.is_report else MAX_TEXT
+        self._text: str | None = None  # kept by hand: compiled, functools.cached_property keeps nothing
 
     @property
     def end(self) -> int:
@@ -120,18 +125,13 @@ class Part:
             return encoded[:limit]
 
     @property
-    def is_report(self) -> bool:
-        """Whether it is a delivery report (RFC 3464), by whichever of its names."""
-        return self.type.endswith("delivery-status")
-
-    @cached_property
-    def text_limit(self) -> int:
-        """How many octets of it are decoded to text."""
-        return MAX_REPORT if self.is_report else MAX_TEXT
-
-    @cached_property
     def text(self) -> str:
         """The content as text, at most `text_limit` octets of it; HTML without its tags.  Lines end in LF."""
+        if self._text is None:
+            self._text = self._decoded()
+        return self._text
+
+    def _decoded(self) -> str:
         text = decode(self.content(self.text_limit), self.params.get("charset"))
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -159,9 +159,9 @@ def ration(leaves: Iterable[Part]) -> bool:
     cut = False
     for part in leaves:
         size = part.end - part.body
-        part.text_limit = min(part.text_limit, left[part.is_report])
-        left[part.is_report] -= min(part.text_limit, size)
-        cut = cut or (part.is_report and size > part.text_limit)
+        part.text_limit = min(part.text_limit, left[part.head.is_report])
+        left[part.head.is_report] -= min(part.text_limit, size)
+        cut = cut or (part.head.is_report and size > part.text_limit)
     return cut
 
 

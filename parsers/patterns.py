@@ -4,7 +4,7 @@ A set only tells which patterns are there, not where.  For RE2, \b and \w know A
 here: too little memory is an error when it is built; while matching, RE2 only empties its cache of states and goes on.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import re2
 
@@ -31,11 +31,17 @@ class PatternSet:
 
 
 class Phrases:
-    """Words of which one may stand in a text, in any case; where they stand does not matter."""
+    """Words of which one may stand in a text, in any case."""
 
     def __init__(self, pattern: str) -> None:
         self._set = PatternSet([f"(?i){pattern}"])
+        self._pattern = re2.compile(f"(?i){pattern}")
 
     def found_in(self, text: str) -> bool:
         """Whether one of them does."""
         return bool(self._set.found_in(text))
+
+    def places(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where in `text` each of them begins and ends, from left to right; ten times as slow as `found_in`."""
+        readable = text.encode("utf-8", "replace").decode()  # RE2 refuses lone surrogates; no place is moved by this
+        return (found.span() for found in self._pattern.finditer(readable))

@@ -74,7 +74,7 @@ def own_words(text: str) -> tuple[str, str]:
         lower = text
     if SENDER_COMMAND in lower:
         return text, ""
-    end = max(lower.rfind(behind, start) for behind in BEHIND)
+    end = max([lower.rfind(behind, start) for behind in BEHIND])
     return text[start : end if end > start else None], text[:start]
 
 

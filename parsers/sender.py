@@ -67,7 +67,7 @@ STATEMENT = (
     r"|not (?:be |been )?(?:sent|relayed)|rejected by|n'existe pas|не найден"
     rf"|{NOT_DELIVERED}"
 )
-STATEMENTS, STATEMENT_AT = Phrases(STATEMENT), re.compile(STATEMENT, re.I)
+STATEMENTS = Phrases(STATEMENT)
 """What a notice says of itself in its first sentences."""
 QUOTED = re.compile(r"\n[>|]")
 MAX_FIRST_WORDS = 2_000
@@ -154,12 +154,11 @@ def states_failure(text: str, *, of_mail: bool = False) -> bool:
         return False
     if not of_mail and not QUOTED.search(f"\n{text}"):
         return True
-    for found in STATEMENT_AT.finditer(text):
-        start, end = found.span()
+    for start, end in STATEMENTS.places(text):
         if text.startswith((">", "|"), text.rfind("\n", 0, start) + 1):
             continue
         if not of_mail:
             return True
-        if not ACCOUNT.match(found[0]) and MAIL.search(text, max(0, start - MAX_SENTENCE), end + MAX_SENTENCE):
+        if not ACCOUNT.match(text[start:end]) and MAIL.search(text, max(0, start - MAX_SENTENCE), end + MAX_SENTENCE):
             return True
     return False

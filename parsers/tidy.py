@@ -12,7 +12,7 @@ MAX_LINE = 998
 """Characters of a subject or an id: the longest line of a header (RFC 5322 §2.1.1)."""
 
 BLANKS = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]")
-UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 """Control characters, lone surrogates, and what turns the direction of all text that follows it."""
 
 

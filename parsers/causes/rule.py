@@ -14,7 +14,7 @@ from typing import Any
 
 from parsers.causes.cause import Cause
 
-ORDER = (
+ORDER: tuple[str, ...] = (
     # Vocabularies of one provider or product: exact, so they cannot take another's words.
     "google",
     "microsoft",

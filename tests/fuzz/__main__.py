@@ -7,8 +7,12 @@ from random import Random
 
 import atheris
 
+from tests import sources
+
+sources.use_sources()  # what is compiled cannot be instrumented
 with atheris.instrument_imports(include=["parsers"]):  # flanker, imported later, would only be slower
     import parsers  # noqa: F401
+# ruff: noqa: E402  the above comes first
 from tests.fuzz import seeds
 from tests.fuzz.checks import check_mail, check_reply
 from tests.fuzz.mutate import mutate
