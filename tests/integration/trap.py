@@ -45,19 +45,22 @@ class Trap(Proxy):
 
 
 class Turnstile(Proxy):
-    """A proxy that counts how many connections are open at a time."""
+    """A proxy that counts how many connections clients hold open at a time."""
 
     def __init__(self, target_port: int) -> None:
         self._open = 0
         self.most = 0
         super().__init__(target_port)
 
-    def _serve(self, client: socket.socket) -> None:
+    def _pump(self, source: socket.socket, target: socket.socket, direction: Direction) -> None:
+        if direction == "down":  # may go on for a while when the client has closed
+            super()._pump(source, target, direction)
+            return
         with self._lock:
             self._open += 1
             self.most = max(self.most, self._open)
         try:
-            super()._serve(client)
+            super()._pump(source, target, direction)
         finally:
             with self._lock:
                 self._open -= 1
