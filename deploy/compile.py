@@ -30,7 +30,7 @@ class CompileHook(BuildHookInterface[Any]):
         for path in self._compiled():
             path.unlink()
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  hatchling's signature
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile in place, and have the wheel carry the result."""
         self.clean([])
         with contextlib.chdir(self.root):
@@ -42,6 +42,8 @@ class CompileHook(BuildHookInterface[Any]):
                 return
         for path in self._compiled():
             path.touch()  # what is unchanged was not compiled again, but is up to date
+        if version == "editable":
+            return  # found in the tree; a second copy would be found first, and grow old
         build_data["pure_python"], build_data["infer_tag"] = False, True
         build_data["force_include"].update({str(path): str(path.relative_to(self.root)) for path in self._compiled()})
 
