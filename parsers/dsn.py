@@ -10,7 +10,6 @@ Fixtures: fixtures/dsn/
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from parsers import address
 from parsers.fields import MAX_GROUPS, Group, groups, without_comments
@@ -76,7 +75,7 @@ def parse(mail: Mail) -> tuple[Report, ...]:
         return ()
     reports = _reports(mail, _groups(parts))
     if len(reports) == 1 and reports[0].recipient is None and len(failed := _unnamed(mail)) == 1:
-        return (replace(reports[0], recipient=failed[0]),)
+        return (reports[0]._replace(recipient=failed[0]),)
     return reports
 
 

@@ -107,7 +107,7 @@ def _read(place: Place, mail: Fetched, raw: bytes) -> Parsed:
 
 def _recognised(message: Parsed) -> Parsed | None:
     reports = tuple(report for report in message.outcome.reports if is_recognised(report))
-    return replace(message, outcome=replace(message.outcome, reports=reports)) if reports else None
+    return replace(message, outcome=message.outcome._replace(reports=reports)) if reports else None
 
 
 def _tried_enough(connection: Connection, place: Place, mail: Fetched) -> bool:

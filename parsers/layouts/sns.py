@@ -12,7 +12,6 @@ Fixtures: fixtures/layouts/sns-*.eml
 
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
 from parsers import address
@@ -76,7 +75,7 @@ def _refused(kind: Kind, one: dict[str, Any], about: dict[str, Any]) -> Report:
     words = words or _text(about.get("bounceSubType")) or _text(about.get("delayType")) or ""
     host = _host(_text(about.get("reportingMTA")))
     report = refusal(kind, _text(one.get("emailAddress")), words, reporting_mta=host)
-    return replace(report, status=best_status(find_status(_text(one.get("status")) or ""), words))
+    return report._replace(status=best_status(find_status(_text(one.get("status")) or ""), words))
 
 
 def _headers(sent: dict[str, Any]) -> Headers:

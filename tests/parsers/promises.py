@@ -33,11 +33,11 @@ CAUSE_BY_RULE: dict[str, Cause] = {rule.name: rule.cause for rule in load_rules(
 
 def texts_of(thing: Report | Evidence) -> Iterator[tuple[str, str]]:
     """Every text of a report or its evidence with the name of its field."""
-    for name in thing.__slots__:
+    for name in thing._fields:
         value = getattr(thing, name)
         if isinstance(value, str):
             yield name, value
-        elif isinstance(value, tuple):
+        elif isinstance(value, tuple) and not isinstance(value, Evidence):
             yield from ((name, one) for one in value)
 
 
