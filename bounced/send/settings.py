@@ -23,7 +23,7 @@ from bounced.errors import BouncedError, ConfigError
 from bounced.log import CONTROLS
 from bounced.send.sender import Login, Origin, SenderConfig, Source
 from bounced.send.servers import IMPLICIT_TLS, Server, preset_of, read_server
-from bounced.store.people import MailSender, SmtpTls
+from bounced.store.people import MailSender, SmtpTls, email_key
 from parsers.address import bare
 
 MICROSOFT365 = Server("smtp.office365.com", 587)
@@ -69,9 +69,10 @@ def resolve(
     company  its name, the local part of its event address
     raises   SettingsError: it cannot work, with the card, the field and what to do; ConfigError: [directo] is wrong
     """
-    _clean(user.code, "code", user.code)
-    if sending is not None:
-        sending = None if sending.code == user.code else sending
+    if sending is not None and sending.code == user.code:
+        sending = None
+    for card in filter(None, (user, sending)):
+        _clean(card, "code", card.code)
     mode_card = _first(user, sending, "mail_sender")
     mode = mode_card.mail_sender if mode_card and mode_card.mail_sender else MailSender.DIRECTO
     match mode:
@@ -96,7 +97,7 @@ def resolve(
         from_address=event_address or address,
         envelope_sender=event_address or address,
         reply_to=address if event_address else None,
-        display_name=_clean(user.code, "name", user.name) if user.name is not None else None,
+        display_name=_clean(user, "name", user.name) if user.name is not None else None,
         warnings=(*way.warnings, *_unused(user, sending, mode_card)),
     )
 
@@ -115,7 +116,7 @@ def check_mass_mail(config: SenderConfig, directo: Directo, *, has_module: bool)
         "Mail Sender",
         "mass mail through Directo's server needs the company's mass-mail module",
         "order the module, or send through a server of the user's or the company's own: "
-        f"choose SMTP or Microsoft 365 OAUTH {_on_card(config.user)}",
+        f"choose SMTP or Microsoft 365 OAUTH in the list Mail Sender {_on_card(config.user)}",
     )
 
 
@@ -169,33 +170,33 @@ def _smtp(user: Card, sending: Card | None, *, allow_plaintext_login: bool) -> _
     return way
 
 
-def _microsoft365(user: Card, chooser: Card | None) -> _Way:
-    """chooser  the mail sending user, if that card's mail sender is inherited."""
-    card = _first(user, chooser, "smtp_username", "token") or chooser or user
+def _microsoft365(user: Card, sending: Card | None) -> _Way:
+    """How it leaves in that mode.
+
+    sending  the mail sending user, if the mail sender is that user's
+    """
+    card = _first(user, sending, "smtp_username", "token") or sending or user
     if card.token is None:
         raise SettingsError(
             card.code,
             "Mail Sender",
-            "it is Microsoft 365 OAUTH, but this user has not logged in to Microsoft 365",
-            f"log in with `bounced users login {card.code}`, or change Mail Sender and user name {_on_card(card.code)}",
+            "mail goes out by Microsoft 365 OAUTH, but this user has not logged in to Microsoft 365",
+            f"log in with `bounced users login {card.code}`, or change Mail Sender or user name {_on_card(card.code)}",
         )
-    if card.smtp_username is not None:
-        username = _clean(card.code, "user name", card.smtp_username)
-    else:
-        username = _address(card)
+    username = _address(card) if card.smtp_username is None else _clean(card, "user name", card.smtp_username)
     login = Login(username=username, credential=card.token, origin=_origin(user, card))
-    warnings = (
-        (f"{user.code} sends with the Microsoft 365 login of {card.code}, who needs the right Send As for it",)
-        if card is not user
-        else ()
+    warning = (
+        f"Microsoft 365 wants the right Send As, or Send on Behalf, where a user name ({username}) is not the From"
     )
-    return _Way(server=MICROSOFT365, tls=SmtpTls.STARTTLS, login=login, warnings=warnings)
+    same = email_key(username) == email_key(_address(user))
+    return _Way(server=MICROSOFT365, tls=SmtpTls.STARTTLS, login=login, warnings=() if same else (warning,))
 
 
 def _password(user: Card, sending: Card | None, server: Server) -> Login | None:
     """The login with a password that goes to the server.
 
     sending  the mail sending user, if the server is that user's
+    returns  None: no card has one, and the server may do without
     """
     preset = preset_of(server)
     card = _first(user, sending, "smtp_username", "password")
@@ -203,10 +204,10 @@ def _password(user: Card, sending: Card | None, server: Server) -> Login | None:
         if preset is None:
             return None
         raise SettingsError(
-            user.code,
+            (sending or user).code,
             "user name and password",
-            f"{server.host} takes no mail without a login, and no login was set for it",
-            f"enter both {_on_card(user.code)}; it wants {preset.password}",
+            f"{server.host} takes no mail without a login, and none was set for it",
+            f"enter the user name and {preset.password} {_on_card((sending or user).code)}",
         )
     if card.smtp_username is None:
         raise SettingsError(
@@ -219,7 +220,7 @@ def _password(user: Card, sending: Card | None, server: Server) -> Login | None:
             "there is a user name, but no password, and nobody else's is taken",
             f"enter {preset.password if preset else 'it'} {_on_card(card.code)}, or clear the user name",
         )
-    username = _clean(card.code, "user name", card.smtp_username)
+    username = _clean(card, "user name", card.smtp_username)
     return Login(username=username, credential=card.password, origin=_origin(user, card))
 
 
@@ -230,7 +231,10 @@ def _default_tls(server: Server, login: Login | None) -> SmtpTls | None:
 
 
 def _smtp_warnings(user: Card, sending: Card | None, card: Card, server: Server, login: Login | None) -> Iterator[str]:
-    """card  whose server it is."""
+    """What may surprise.
+
+    card  whose server it is
+    """
     preset = preset_of(server)
     if login and preset and preset.warning:
         yield preset.warning
@@ -257,7 +261,7 @@ def _first(user: Card, sending: Card | None, *fields: str) -> Card | None:
 def _origin(user: Card, card: Card | None) -> Origin:
     if card is None:
         return DEFAULT
-    return Origin(Source.OWN if card is user else Source.SENDING, _clean(card.code, "code", card.code))
+    return Origin(Source.OWN if card is user else Source.SENDING, card.code)
 
 
 def _relay(directo: Directo) -> Server:
@@ -281,19 +285,19 @@ def _event_address(user: Card, company: str, directo: Directo) -> str:
             user.code,
             "Mail Sender",
             "it is Directo-Reply-to, but the company's name cannot stand in an e-mail address",
-            f"choose another {_on_card(user.code)}",
+            f"choose another in the list Mail Sender {_on_card(user.code)}",
         )
     return f"{company}@{directo.event_domain}"
 
 
-def _clean(code: str, field: str, text: str) -> str:
-    """The text, if it may stand in a header, a login and a line of the terminal."""
-    if len(text) > MAX_TEXT or CONTROLS.search(text):
-        what = f"it is longer than {MAX_TEXT} characters" if len(text) > MAX_TEXT else "it holds control characters"
-        shown = CONTROLS.sub(" ", code[:MAX_TEXT])
-        raise SettingsError(shown, field, what, f"correct it {_on_card(shown)}")
-    return text
+def _clean(card: Card, field: str, text: str) -> str:
+    """The text, if it may stand in a header, in a login and on a terminal."""
+    if len(text) <= MAX_TEXT and not CONTROLS.search(text):
+        return text
+    code = CONTROLS.sub(" ", card.code[:MAX_TEXT])
+    what = f"it has control characters, or more than {MAX_TEXT} characters"
+    raise SettingsError(code, field, what, f"correct it {_on_card(code)}")
 
 
 def _on_card(code: str) -> str:
-    return f"on the user card of {code} ({PLACE}, list Mail Sender)"
+    return f"on the user card of {code} ({PLACE})"
