@@ -1,0 +1,104 @@
+"""A sender config: the settings that a message goes out with, and where each of them comes from.  Pure data."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from bounced.send.servers import Server
+from bounced.store.people import MailSender, SmtpTls
+
+
+class Source(StrEnum):
+    """Where a setting comes from."""
+
+    OWN = "own-card"
+    SENDING = "mail-sending-user"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a setting comes from, and the code of the card, unless it is a default."""
+
+    source: Source
+    card: str | None = None
+
+    def __str__(self) -> str:
+        match self.source:
+            case Source.OWN:
+                return "own"
+            case Source.SENDING:
+                return f"from the company-wide user {self.card}"
+            case Source.DEFAULT:
+                return "by default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """Whose login is sent.  `credential`: version of the card's token in mode microsoft365, else of its password."""
+
+    username: str
+    credential: int
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SenderConfig:
+    """The resolved settings.  Without any secret; equal are those that send alike, whatever they warn of.
+
+    `envelope_sender` is the plain one; a VERP token is put into it for each recipient.
+    """
+
+    company: str
+    user: str  # code of whose mail it is
+    mode: MailSender
+    mode_origin: Origin
+    server: Server
+    server_origin: Origin
+    tls: SmtpTls | None  # None: STARTTLS where it is offered; no login is sent then
+    tls_origin: Origin
+    login: Login | None
+    from_address: str
+    envelope_sender: str
+    reply_to: str | None
+    display_name: str | None
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    def snapshot(self) -> dict[str, Any]:
+        """What is kept for ever and shown in events: JSON's own types.  Without the warnings: they are reworded."""
+        kept: dict[str, Any] = _ADAPTER.dump_python(self, mode="json", exclude={"warnings"})
+        return kept
+
+    def digest(self) -> str:
+        """SHA-256 over the snapshot, in hexadecimal: the same for equal settings, in every process."""
+        return hashlib.sha256(json.dumps(self.snapshot(), sort_keys=True).encode("ascii")).hexdigest()
+
+    def in_words(self) -> str:
+        """What support reads: "sent by MARI through smtp.zone.ee:465 (server own, user name own)"."""
+        login = f"user name {self.login.origin}" if self.login else "no login"
+        match self.mode:
+            case MailSender.SMTP:
+                way = f"{self.server} (server {self.server_origin}, {login})"
+            case MailSender.MICROSOFT365:
+                way = f"Microsoft 365, {self.server} (mail sender {self.mode_origin}, {login})"
+            case MailSender.DIRECTO_REPLY_TO:
+                way = f"Directo's server {self.server} as {self.from_address} (mail sender {self.mode_origin})"
+            case MailSender.DIRECTO:
+                way = f"Directo's server {self.server} (mail sender {self.mode_origin})"
+        return f"sent by {self.user} through {way}"
+
+
+_ADAPTER = TypeAdapter(SenderConfig)
+
+
+def from_snapshot(snapshot: Mapping[str, Any]) -> SenderConfig:
+    """The settings that `SenderConfig.snapshot` gave.
+
+    raises  ValueError: it gave no such thing
+    """
+    return _ADAPTER.validate_python(snapshot)
