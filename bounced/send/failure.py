@@ -17,7 +17,7 @@ class TransportError(BouncedError):
     """
 
     def __init__(self, place: str, what: str, *, retry: bool, reply: Reply | None = None) -> None:
-        super().__init__(f"{place}: {what}")
+        super().__init__(" ".join(printable(f"{place}: {what}").split()))
         self.place, self.what, self.retry, self.reply = place, what, retry, reply
 
 

@@ -148,6 +148,8 @@ class Line(smtplib.SMTP):
 
     def _reach(self, host: str, port: int) -> socket.socket:
         """A connection to one of the host's addresses; one that does not answer may not use up the others' time."""
+        if not host.isprintable():  # up to a NUL it may be one
+            raise ValueError("a control character in a host name")
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         for number, (family, kind, protocol, _, address) in enumerate(addresses):
             sock = socket.socket(family, kind, protocol)

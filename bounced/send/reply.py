@@ -39,7 +39,7 @@ def from_server(code: int, text: bytes, secrets: Iterable[str]) -> Reply:
 
 def printable(text: str, secrets: Iterable[str] = ()) -> str:
     """`text` without secrets, with blanks for its control characters (but LF), at most MAX_TEXT characters."""
-    for secret in secrets:
+    for secret in sorted(secrets, key=len, reverse=True):  # one may be part of another
         if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, "***")
     return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text[:MAX_TEXT])

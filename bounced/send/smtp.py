@@ -32,6 +32,8 @@ MAX_AGE = 600.0  # seconds after which a connection is not used for another mess
 MAX_IDLE = 60.0  # seconds without a message; servers hang up after a few minutes
 MAX_NAME = 255  # characters of a server's name
 
+YES, GO_ON, NO = range(200, 300), range(354, 355), range(400, 600)  # codes (RFC 5321 §4.2.1)
+
 TIMEOUTS = Timeouts()
 
 
@@ -93,16 +95,16 @@ class Session:
         with self._step("connect", ConnectError):
             greeting = line.dial(context if route.tls is SmtpTls.SSL else None)
             self._insist(greeting, "greeting", ConnectError)
-            self._insist(line.hello(), "EHLO", ConnectError)
+            hello = self._insist(line.hello(), "EHLO", ConnectError)
         if context and route.tls is SmtpTls.STARTTLS:
             with self._step("STARTTLS", TlsError):
                 self._start_tls(line, context)
             with self._step("connect", ConnectError):
-                self._insist(line.hello(), "EHLO", ConnectError)
+                hello = self._insist(line.hello(), "EHLO", ConnectError)
         if route.login:
             with self._step(f"login as {printable(route.login.username)}", ConnectError):
                 log_in(line, route.login, encrypted=encrypted)
-        self._server = _first_word(line.ehlo_resp or line.helo_resp) or _first_word(greeting.text) or route.host
+        self._server = _first_word(hello) or _first_word(greeting) or route.host
         self._opened = self._used = self._clock()
 
     def close(self) -> None:
@@ -155,28 +157,28 @@ class Session:
         except BaseException:
             self._reset(line)
             raise
-        reply = self._command(line, "DATA", yes=3)
-        if reply.code // 100 != 3:
+        reply = self._command(line, "DATA", yes=GO_ON)
+        if reply.code not in GO_ON:
             self._reset(line)
             return reply
         with self._step("the message", ConnectionLostError):
             line.write(content)
         with self._step("after the message", UncertainError):
             reply = line.finish()
-            if reply.code // 100 == 3:
-                raise LineError(f"the server's answer is none: {quoted(reply)}")
+            if reply.code not in YES and reply.code not in NO:
+                raise LineError(f"the server's answer makes no sense: {quoted(reply)}")
         if reply.code == 421:
             self._drop()
         return reply
 
-    def _command(self, line: Line, verb: str, arguments: str = "", *, yes: int = 2) -> Reply:
-        """The server's yes (a reply of that class) or no."""
+    def _command(self, line: Line, verb: str, arguments: str = "", *, yes: range = YES) -> Reply:
+        """The server's yes or no."""
         with self._step(verb, ConnectionLostError):
             reply = line.command(verb, arguments)
             if reply.code == 421:  # it closes the connection (RFC 5321 §3.8)
                 raise ConnectionLostError(self._place, f"{verb}: {quoted(reply)}", retry=True, reply=reply)
-            if reply.code // 100 not in (yes, 4, 5):
-                raise LineError(f"the server's answer is none: {quoted(reply)}")
+            if reply.code not in yes and reply.code not in NO:
+                raise LineError(f"the server's answer makes no sense: {quoted(reply)}")
             return reply
 
     def _reset(self, line: Line) -> None:
@@ -196,10 +198,11 @@ class Session:
         except OSError as error:
             raise TlsError(self._place, f"ca_file {self._route.ca_file}: {in_words(error)[0]}", retry=False) from None
 
-    def _insist(self, reply: Reply, what: str, kind: type[TransportError]) -> None:
-        """Without a yes there is nothing more to say."""
+    def _insist(self, reply: Reply, what: str, kind: type[TransportError]) -> Reply:
+        """A reply without which there is nothing more to say."""
         if not reply.accepted:
             raise kind(self._place, f"{what}: {quoted(reply)}", retry=reply.temporary, reply=reply)
+        return reply
 
     @property
     def _place(self) -> str:
@@ -231,8 +234,7 @@ _RETRY: Mapping[type[TransportError], bool] = {ConnectionLostError: True, Uncert
 """Of errors for which it does not matter what happened."""
 
 
-def _first_word(said: bytes | str | None) -> str | None:
-    """The name with which a server begins its greeting (RFC 5321 §4.2)."""
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said or ""
-    words = printable(text[:MAX_NAME]).split()
+def _first_word(reply: Reply) -> str | None:
+    """The name with which a server begins its greeting, and its answer to EHLO (RFC 5321 §4.2)."""
+    words = reply.text[:MAX_NAME].split()
     return words[0] if words else None
