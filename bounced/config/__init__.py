@@ -6,7 +6,7 @@ file's folder.
 """
 
 from bounced.config.file import find, load
-from bounced.config.tables import Config, Database, Directo, Mailbox, OAuth, Poll, Table
+from bounced.config.tables import Config, Database, Directo, Limit, Mailbox, OAuth, Poll, Table
 from bounced.config.values import BYTES, UNITS, After, Secret
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Config",
     "Database",
     "Directo",
+    "Limit",
     "Mailbox",
     "OAuth",
     "Poll",

@@ -1,0 +1,87 @@
+"""What can go wrong between us and an SMTP server, as errors and in words."""
+
+import socket
+import ssl
+
+from bounced.errors import BouncedError
+from bounced.send.reply import Reply, printable
+
+MAX_WORDS = 300  # characters of a server's reply in an error's line
+
+
+class TransportError(BouncedError):
+    """No answer was had for a message, or no connection.  The text is one line: where, what, why; never a secret.
+
+    retry    True if it may work again by itself, False if a person must act
+    reply    the server's last word, where it had one
+    """
+
+    def __init__(self, place: str, what: str, *, retry: bool, reply: Reply | None = None) -> None:
+        super().__init__(" ".join(printable(f"{place}: {what}").split()))
+        self.place, self.what, self.retry, self.reply = place, what, retry, reply
+
+
+class ConnectError(TransportError):
+    """There is no connection: no such host, nobody listens, or the server does not want to talk."""
+
+
+class TlsError(TransportError):
+    """The line cannot be encrypted as it must be; nothing was sent over it."""
+
+
+class LoginError(TransportError):
+    """The login was refused.
+
+    reply      the final one, such as 535; None where it never came to one
+    challenge  what the server said in a 334 challenge before it, such as "status 401, schemes bearer"
+    """
+
+    def __init__(
+        self, place: str, what: str, *, retry: bool, reply: Reply | None = None, challenge: str | None = None
+    ) -> None:
+        super().__init__(place, f"{what} ({challenge})" if challenge else what, retry=retry, reply=reply)
+        self.challenge = challenge
+
+    @property
+    def code(self) -> int | None:
+        """That of the final reply; never 334."""
+        return self.reply.code if self.reply else None
+
+
+class ConnectionLostError(TransportError):
+    """The connection ended before the message did: it was surely not sent, and may be tried again."""
+
+
+class UncertainError(TransportError):
+    """The message went out whole, but the server's answer did not come: nobody knows whether it was taken."""
+
+
+class LineError(ConnectionError):
+    """The connection is of no more use: it was closed, or what comes over it is not SMTP.  The text says which."""
+
+
+def in_words(error: Exception) -> tuple[str, bool]:
+    """What happened, in one clean line, and whether it may go away by itself."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"the server's certificate is not trusted: {printable(error.verify_message)}", False
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | ssl.SSLSyscallError():
+            return "the connection was closed", True
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER"):
+            return "the server does not speak TLS on this port", False
+        case ssl.SSLError():
+            return f"TLS failed: {printable(error.reason or str(error))}", True
+        case TimeoutError():
+            return "no answer in time", True
+        case socket.gaierror():
+            return f"the host name cannot be resolved: {printable(error.strerror or str(error))}", True
+        case OSError():
+            return printable(error.strerror.lower() if error.strerror else str(error)), True
+        case _:  # ValueError: a name that is none
+            return "the host name is not valid", False
+
+
+def quoted(reply: Reply) -> str:
+    """A reply in an error's line."""
+    text = str(reply)
+    return text if len(text) <= MAX_WORDS else text[:MAX_WORDS] + "..."

@@ -1,0 +1,57 @@
+"""How fast and how broad a server may be written to.  No I/O; the clock is passed in."""
+
+from collections.abc import Callable, Mapping
+from threading import Lock
+
+from bounced.config import Limit
+
+UNLIMITED = Limit(connections=None, per_minute=None)
+
+
+class Limiter:
+    """The limits of servers, for all threads of one process.
+
+    Messages are spaced evenly: so many a minute never become a burst, and any minute holds no more.
+    """
+
+    def __init__(self, limits: Mapping[str, Limit], clock: Callable[[], float]) -> None:
+        """`limits`: by host name, in whatever case; `clock`: monotonic seconds."""
+        self._limits = {host.lower(): limit for host, limit in limits.items()}
+        self._clock = clock
+        self._lock = Lock()
+        self._free_at: dict[str, float] = {}  # when the next message may go
+        self._connections: dict[str, int] = {}  # in use
+
+    def reserve(self, host: str) -> float:
+        """Takes the next turn to send one message to `host`; how many seconds to wait for it."""
+        key, limit = self._find(host)
+        if limit.per_minute is None:
+            return 0.0
+        with self._lock:
+            now = self._clock()
+            turn = max(now, self._free_at.get(key, now))
+            self._free_at[key] = turn + 60 / limit.per_minute
+        return turn - now
+
+    def connect(self, host: str) -> bool:
+        """Takes one of the connections that `host` allows; False where all are in use."""
+        key, limit = self._find(host)
+        if limit.connections is None:
+            return True
+        with self._lock:
+            in_use = self._connections.get(key, 0)
+            if in_use >= limit.connections:
+                return False
+            self._connections[key] = in_use + 1
+        return True
+
+    def disconnect(self, host: str) -> None:
+        """Gives back what `connect` took."""
+        key, limit = self._find(host)
+        if limit.connections is not None:
+            with self._lock:
+                self._connections[key] -= 1
+
+    def _find(self, host: str) -> tuple[str, Limit]:
+        key = host.lower().removesuffix(".")
+        return key, self._limits.get(key, UNLIMITED)

@@ -1,0 +1,45 @@
+"""What an SMTP server answers (RFC 5321 §4.2), as it came, but safe to keep and to show."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+MAX_TEXT = 2_000  # characters kept of one reply; longer ones are cut
+SHORTEST_SECRET = 4  # characters; what is shorter is found in any text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One reply."""
+
+    code: int  # 200..599
+    text: str  # after the code; several lines are parted by "\n"; no other control characters, at most MAX_TEXT
+    local: bool = False  # said by us instead of the server, to whom nothing was sent
+
+    def __str__(self) -> str:
+        return " ".join(f"{self.code} {self.text}".split())
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it is a yes."""
+        return self.code // 100 == 2
+
+    @property
+    def temporary(self) -> bool:
+        """Whether it is a no that may become a yes."""
+        return self.code // 100 == 4
+
+
+def from_server(code: int, text: bytes, secrets: Iterable[str]) -> Reply:
+    """A server's reply, its lines parted by LF.
+
+    secrets  what was sent to the server, and may come back in its answer
+    """
+    return Reply(code=code, text=printable(text.decode("utf-8", "replace"), secrets))
+
+
+def printable(text: str, secrets: Iterable[str] = ()) -> str:
+    """`text` without secrets, with blanks for its control characters (but LF), at most MAX_TEXT characters."""
+    for secret in sorted(secrets, key=len, reverse=True):  # one may be part of another
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(secret, "***")
+    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text[:MAX_TEXT])

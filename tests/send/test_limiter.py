@@ -1,0 +1,82 @@
+"""bounced.send.limiter with a clock that is set by hand."""
+
+from threading import Thread
+
+import pytest
+
+from bounced.config import Limit
+from bounced.send.limiter import Limiter
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def limiter(clock: Clock, **limits: int) -> Limiter:
+    return Limiter({"smtp.example.com": Limit(**limits)}, clock)
+
+
+def test_messages_are_spaced_evenly(clock: Clock) -> None:
+    """Twelve a minute is one in five seconds, whoever asks and however often."""
+    limits = limiter(clock, per_minute=12)
+    assert [limits.reserve("smtp.example.com") for _ in range(3)] == [0, 5, 10]
+    clock.now += 7
+    assert limits.reserve("SMTP.Example.Com.") == 8
+
+
+def test_idleness_is_not_saved_up(clock: Clock) -> None:
+    """After an hour without a message there is no burst of an hour's messages."""
+    limits = limiter(clock, per_minute=60)
+    limits.reserve("smtp.example.com")
+    clock.now += 3600
+    assert [limits.reserve("smtp.example.com") for _ in range(3)] == [0, 1, 2]
+
+
+def test_any_minute_holds_no_more(clock: Clock) -> None:
+    """Whoever waits as told sends at most `per_minute` messages in any 60 seconds."""
+    limits = limiter(clock, per_minute=30)
+    sent = []
+    for pause in [0, 0, 3, 0, 0.5, 50, 0, 0, 0] * 20:
+        clock.now += pause
+        clock.now += limits.reserve("smtp.example.com")
+        sent.append(clock.now)
+    assert all(sum(start <= moment < start + 60 for moment in sent) <= 30 for start in sent)
+
+
+def test_connections_are_counted(clock: Clock) -> None:
+    """No more than allowed at a time; one that is given back can be taken again."""
+    limits = limiter(clock, connections=2)
+    assert [limits.connect("smtp.example.com") for _ in range(3)] == [True, True, False]
+    limits.disconnect("Smtp.example.com")
+    assert [limits.connect("smtp.example.com") for _ in range(2)] == [True, False]
+
+
+def test_other_hosts_are_free(clock: Clock) -> None:
+    """A limit is one server's."""
+    limits = limiter(clock, connections=1, per_minute=1)
+    assert [limits.reserve("other.example.com") for _ in range(3)] == [0, 0, 0]
+    assert all(limits.connect("other.example.com") for _ in range(100))
+    limits.disconnect("other.example.com")
+
+
+def test_threads_share_the_turns(clock: Clock) -> None:
+    """No two threads get the same turn."""
+    limits = limiter(clock, per_minute=60)
+    turns: list[float] = []
+    threads = [
+        Thread(target=lambda: turns.extend([limits.reserve("smtp.example.com") for _ in range(50)])) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(turns) == list(range(400))
