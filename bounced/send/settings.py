@@ -69,8 +69,6 @@ def resolve(
     company  its name, the local part of its event address
     raises   SettingsError: it cannot work, with the card, the field and what to do; ConfigError: [directo] is wrong
     """
-    if sending is not None and sending.code == user.code:
-        sending = None
     for card in filter(None, (user, sending)):
         _clean(card, "code", card.code)
     mode_card = _first(user, sending, "mail_sender")
@@ -236,11 +234,11 @@ def _smtp_warnings(user: Card, sending: Card | None, card: Card, server: Server,
     card  whose server it is
     """
     preset = preset_of(server)
-    if login and preset and preset.warning:
+    if preset and preset.warning:
         yield preset.warning
     if card is not user and user.smtp_tls is not None:
         yield f"SSL/TLS on the card of {user.code} is not used, since the server comes from {card.code}"
-    if card is user and login is None and sending is not None and sending.password is not None:
+    if login is None and sending is not None and sending.password is not None:
         yield f"no login is sent: that of {sending.code} is not for the server on the card of {user.code}"
 
 

@@ -368,7 +368,18 @@ def test_who_the_mail_is_from() -> None:
 
 
 @pytest.mark.parametrize("mode", MailSender)
-@pytest.mark.parametrize("email", [None, "mari", "mari@", "Mari <mari@example.com>", "a@example.com, b@example.com"])
+@pytest.mark.parametrize(
+    "email",
+    [
+        None,
+        "mari",
+        "mari@",
+        "Mari <mari@example.com>",
+        "a@example.com, b@example.com",
+        '"a\u2028b"@example.com',
+        '"a\ud800b"@example.com',
+    ],
+)
 def test_a_user_needs_an_address(mode: MailSender, email: str | None) -> None:
     """In every mode: it is the From or the Reply-To."""
     user = card(replace(MARI, email=email), f"{mode} server=a.example:25 user=m token=2 password=1")
@@ -377,8 +388,8 @@ def test_a_user_needs_an_address(mode: MailSender, email: str | None) -> None:
     assert raised.value.card == "MARI"
 
 
-def test_the_name_of_the_user_is_the_address_where_none_is_set() -> None:
-    """A Microsoft 365 login without user name and address names the card that lacks it."""
+def test_a_microsoft_365_login_needs_a_user_name() -> None:
+    """The e-mail address where none is set; without either, the error names the card that lacks them."""
     with pytest.raises(SettingsError, match=r"^user HQ: e-mail: "):
         resolved(MARI, card(replace(HQ, email=None), "microsoft365 token=5"))
 
