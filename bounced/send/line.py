@@ -50,6 +50,13 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
+def opportunistic_context() -> ssl.SSLContext:
+    """Any certificate will do: who would else send in the clear loses nothing by it (RFC 7435 §3)."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 class Line(smtplib.SMTP):
     """smtplib's connection, with limits.  Raises OSError, LineError among them, and ValueError for a host's bad name.
 

@@ -24,7 +24,7 @@ from bounced.send.failure import (
     in_words,
     quoted,
 )
-from bounced.send.line import Line, Timeouts, tls_context, wire_form
+from bounced.send.line import Line, Timeouts, opportunistic_context, tls_context, wire_form
 from bounced.send.reply import Reply, printable
 from bounced.store.people import SmtpTls
 
@@ -43,7 +43,7 @@ class Route:
 
     host: str
     port: int
-    tls: SmtpTls
+    tls: SmtpTls | None  # None: STARTTLS where it is offered, whatever the certificate (RFC 7435)
     login: Login | None = None
     allow_plaintext_login: bool = False  # send a login over an unencrypted line
     ca_file: Path | None = None  # authorities to trust besides the system's, PEM
@@ -82,7 +82,7 @@ class Session:
         """
         route = self._route
         self.close()
-        encrypted = route.tls is not SmtpTls.NONE
+        encrypted = route.tls in (SmtpTls.SSL, SmtpTls.STARTTLS)
         if route.login and not (encrypted or route.allow_plaintext_login):
             raise TlsError(
                 self._place,
@@ -96,7 +96,9 @@ class Session:
             greeting = line.dial(context if route.tls is SmtpTls.SSL else None)
             self._insist(greeting, "greeting", ConnectError)
             hello = self._insist(line.hello(), "EHLO", ConnectError)
-        if context and route.tls is SmtpTls.STARTTLS:
+        if route.tls is None and line.has_extn("starttls"):
+            context = opportunistic_context()
+        if context and route.tls is not SmtpTls.SSL:
             with self._step("STARTTLS", TlsError):
                 self._start_tls(line, context)
             with self._step("connect", ConnectError):
