@@ -10,7 +10,7 @@ import smtplib
 import socket
 import ssl
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -159,19 +159,17 @@ class Line(smtplib.SMTP):
             raise ValueError("a control character in a host name")
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         for number, (family, kind, protocol, _, address) in enumerate(addresses):
-            sock = socket.socket(family, kind, protocol)
-            try:
-                sock.settimeout(self._left() / (len(addresses) - number))
-                sock.connect(address)
-            except OSError:
-                sock.close()
-                if number == len(addresses) - 1:
-                    raise
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
+            with ExitStack() as stack:
+                try:
+                    sock = stack.enter_context(socket.socket(family, kind, protocol))
+                    sock.settimeout(self._left() / (len(addresses) - number))
+                    sock.connect(address)
+                except OSError:
+                    if number == len(addresses) - 1:
+                        raise
+                else:
+                    stack.pop_all()  # it stays open
+                    return sock
         raise LineError("the host has no address")
 
     def _handshake(self, sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:

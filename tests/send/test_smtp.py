@@ -429,6 +429,25 @@ def test_nobody_there() -> None:
         assert not caught.value.retry
 
 
+def test_each_address_is_tried(start_script: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind of address that this host does not know and one where nobody listens are passed over."""
+    server = start_script()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closed = listener.getsockname()
+    found = [
+        (family, socket.SOCK_STREAM, 0, "", address)
+        for family, address in (
+            (-1, closed),
+            (socket.AF_INET, closed),
+            (socket.AF_INET, ("127.0.0.1", server.port)),
+            (socket.AF_INET, closed),
+        )
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    with opened(server) as session:
+        assert send(session).data
+
+
 def test_helo_where_ehlo_is_not_known(start_script: Start) -> None:
     """An old server still gets its mail, with nothing asked for that it did not offer."""
     server = start_script({"EHLO": NO_EHLO, "HELO": b"250 old.example\r\n"})
