@@ -128,6 +128,7 @@ class Send(Table):
     """How mail is sent."""
 
     retry_for: Duration = Field(timedelta(days=2), description="How long a temporary refusal is tried again.")
+    ca_file: FilePath | None = Field(None, description="Authorities to trust besides the system's, PEM.")
     allow_plaintext_login: bool = Field(False, description="Send passwords over unencrypted lines.")
     limits: dict[str, Limit] = Field(
         {

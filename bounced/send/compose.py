@@ -17,6 +17,7 @@ from uuid import UUID
 
 from bounced.log import CONTROLS
 from bounced.send.recipients import LetterError, Recipient
+from bounced.send.sender import SenderConfig
 
 TRACE = "X-Directo-Trace"
 """The field that tells a message of ours again wherever it is returned: the outbound message's id."""
@@ -78,7 +79,7 @@ def compose(
     fields = [
         ("Date", format_datetime(date)),
         ("Message-ID", f"<{message_id}>"),
-        ("Subject", _unstructured("Subject", _checked("subject", letter.subject, MAX_SUBJECT))),
+        ("Subject", _unstructured("Subject", checked("subject", letter.subject, MAX_SUBJECT))),
         *((name, _mailboxes(name, people)) for name, people in (("To", to), ("Cc", cc)) if people),
         (TRACE, str(outbound_id)),
     ]
@@ -90,12 +91,17 @@ def sign(message: bytes, identity: Identity) -> bytes:
 
     raises   LetterError: a control character
     """
-    name = None if identity.display_name is None else _checked("display name", identity.display_name, MAX_NAME)
+    name = None if identity.display_name is None else checked("display name", identity.display_name, MAX_NAME)
     author = Recipient(name, identity.from_address, identity.from_address)
     fields = [("From", _mailboxes("From", [author]))]
     if identity.reply_to:
         fields.append(("Reply-To", identity.reply_to))
     return _lines(fields) + message
+
+
+def identity_of(config: SenderConfig) -> Identity:
+    """Whose message it is that goes out with a sender config."""
+    return Identity(from_address=config.from_address, display_name=config.display_name, reply_to=config.reply_to)
 
 
 def new_message_id(outbound_id: UUID, from_address: str) -> str:
@@ -107,7 +113,8 @@ def _lines(fields: Sequence[tuple[str, str]]) -> bytes:
     return "".join(f"{name}: {value}\r\n" for name, value in fields).encode()
 
 
-def _checked(what: str, text: str, limit: int) -> str:
+def checked(what: str, text: str, limit: int) -> str:
+    """`text`, if it may stand in a header.  Raises LetterError."""
     if CONTROLS.search(text):
         raise LetterError(f"{what}: it has control characters")
     try:
@@ -152,7 +159,7 @@ def _content(letter: Letter) -> EmailMessage:
         else:
             message.add_alternative(html, subtype="html")
     for attachment in letter.attachments:
-        name = _checked("attachment's name", attachment.name, MAX_NAME)
+        name = checked("attachment's name", attachment.name, MAX_NAME)
         name = name.replace("\\", "/").rpartition("/")[2].strip() or "attachment"
         kind, _, detail = _media_type(attachment, name).partition("/")
         message.add_attachment(attachment.content, maintype=kind, subtype=detail, filename=name)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Select, select, update
+from sqlalchemy import Connection, Select, case, select, update
 
 from bounced.errors import InputError
 from bounced.store import tables
@@ -42,6 +42,8 @@ class Company:
     id: int
     name: str  # the local part of its event address, in lower case
     mail_sending_user_code: str | None
+    mass_mail: bool  # it has the mass-mail module
+    suppress: bool  # it keeps a suppression list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,8 @@ class User:
     smtp_server: str | None  # host:port
     smtp_tls: SmtpTls | None
     smtp_username: str | None
+    password_version: int | None  # None: no password is set
+    token_version: int | None  # the same of the login at Microsoft 365
 
 
 def company_key(name: str) -> str:
@@ -133,6 +137,16 @@ def find_user(connection: Connection, company_id: int, code: str) -> User | None
     return next(_users(connection, chosen), None)
 
 
+def user_by_id(connection: Connection, user_id: int) -> User:
+    """The user of that row, which another row names."""
+    return next(_users(connection, _USERS.where(tables.User.id == user_id)))
+
+
+def company_by_id(connection: Connection, company_id: int) -> Company:
+    """The company of that row, which another row names."""
+    return Company(**connection.execute(_COMPANIES.where(tables.Company.id == company_id)).one()._mapping)
+
+
 def users(connection: Connection, *, company_id: int | None = None, code: str | None = None) -> list[User]:
     """Users, by company and code: all, or those of one company, or those with one code."""
     chosen = _USERS.order_by(tables.Company.name, tables.User.code)
@@ -143,6 +157,42 @@ def users(connection: Connection, *, company_id: int | None = None, code: str | 
     return list(_users(connection, chosen))
 
 
+class Credential(StrEnum):
+    """What a user card keeps encrypted."""
+
+    PASSWORD = "password"  # noqa: S105  the name of a column
+    TOKEN = "token"  # noqa: S105  the same
+
+
+def set_credential(
+    connection: Connection, user_id: int, which: Credential, encrypted: bytes | None, *, is_new: bool = True
+) -> None:
+    """Keep a credential on a user's card; None: take it off.
+
+    is_new   a person gave it; False: the same one, encrypted or renewed by a program, and its version stays
+    """
+    column = tables.User.password if which is Credential.PASSWORD else tables.User.token
+    version = tables.User.password_version if which is Credential.PASSWORD else tables.User.token_version
+    values: dict[Any, Any] = {column: encrypted}
+    if is_new:
+        values[version] = version + 1
+    connection.execute(update(tables.User).where(tables.User.id == user_id).values(values))
+
+
+def credential(connection: Connection, user_id: int, which: Credential) -> bytes | None:
+    """What is kept on a user's card, encrypted; None: nothing."""
+    column = tables.User.password if which is Credential.PASSWORD else tables.User.token
+    return connection.scalar(select(column).where(tables.User.id == user_id))
+
+
+def credentials(connection: Connection) -> list[tuple[int, Credential, bytes]]:
+    """Everything encrypted on all cards, for a change of keys: (user's row, which, encrypted)."""
+    rows = connection.execute(select(tables.User.id, tables.User.password, tables.User.token).order_by(tables.User.id))
+    return [
+        (row.id, which, getattr(row, which)) for row in rows for which in Credential if getattr(row, which) is not None
+    ]
+
+
 def users_by_email(connection: Connection, company_id: int, addresses: Iterable[str]) -> list[User]:
     """The company's users who have one of these e-mail addresses, by code."""
     keys = {email_key(address) for address in addresses}
@@ -150,7 +200,13 @@ def users_by_email(connection: Connection, company_id: int, addresses: Iterable[
     return list(_users(connection, chosen.order_by(tables.User.code)))
 
 
-_COMPANIES = select(tables.Company.id, tables.Company.name, tables.Company.mail_sending_user_code)
+_COMPANIES = select(
+    tables.Company.id,
+    tables.Company.name,
+    tables.Company.mail_sending_user_code,
+    tables.Company.mass_mail,
+    tables.Company.suppress,
+)
 
 _USERS = select(
     tables.User.id,
@@ -163,6 +219,8 @@ _USERS = select(
     tables.User.smtp_server,
     tables.User.smtp_tls,
     tables.User.smtp_username,
+    case((tables.User.password.is_not(None), tables.User.password_version)).label("password_version"),
+    case((tables.User.token.is_not(None), tables.User.token_version)).label("token_version"),
 ).join(tables.Company, tables.Company.id == tables.User.company_id)
 
 

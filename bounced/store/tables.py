@@ -8,12 +8,25 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Index, LargeBinary, MetaData, Text, UniqueConstraint, func
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Date,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+    false,
+    func,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from bounced.store.types import ID, MOMENT
+from bounced.store.types import ID, MOMENT, NUMBER
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """The revision that these tables are; the newest file of migrations/versions."""
 
 
@@ -50,6 +63,8 @@ class Company(Table):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     mail_sending_user_code: Mapped[str | None]  # the user whose SMTP settings are the base for all
+    mass_mail: Mapped[bool] = mapped_column(default=False, server_default=false())  # has the mass-mail module
+    suppress: Mapped[bool] = mapped_column(default=False, server_default=false())  # keeps a suppression list
     created_at: Mapped[datetime] = mapped_column(default=_now)
 
 
@@ -68,6 +83,10 @@ class User(Table):
     smtp_server: Mapped[str | None]  # host:port
     smtp_tls: Mapped[str | None]  # ssl | starttls | none
     smtp_username: Mapped[str | None]
+    password: Mapped[bytes | None]  # encrypted
+    password_version: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # how often it was set
+    token: Mapped[bytes | None]  # what Microsoft 365 gave at the login, encrypted
+    token_version: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(default=_now)
 
     __table_args__ = (
@@ -234,6 +253,141 @@ Index(
     sqlite_where=Event.document.is_not(None),
     postgresql_where=Event.document.is_not(None),
 )
+
+
+Index(
+    "ix_event_outbound",
+    Event.outbound_id,
+    sqlite_where=Event.outbound_id.is_not(None),
+    postgresql_where=Event.outbound_id.is_not(None),
+)
+
+
+class SenderConfig(Table):
+    """What messages went out with, resolved; never changed, kept for ever, without any secret."""
+
+    __tablename__ = "sender_config"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    company_id: Mapped[int] = mapped_column(ForeignKey("company.id"))
+    digest: Mapped[str]  # of the fields and the credential's version
+    snapshot: Mapped[dict[str, Any]]
+
+    __table_args__ = (UniqueConstraint("company_id", "digest"),)
+
+
+class SenderPause(Table):
+    """A sender config that cannot log in, or has no TLS: nothing is sent with it until then."""
+
+    __tablename__ = "sender_pause"
+
+    sender_config_id: Mapped[int] = mapped_column(ForeignKey("sender_config.id"), primary_key=True)
+    since: Mapped[datetime]
+    until: Mapped[datetime]
+    failures: Mapped[int]  # in a row
+
+
+class Outbound(Table):
+    """A message handed over to be sent.  The row outlives its bytes."""
+
+    __tablename__ = "outbound"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    company_id: Mapped[int] = mapped_column(ForeignKey("company.id"))
+    user_id: Mapped[int] = mapped_column(ForeignKey("user_card.id"))
+    sender_config_id: Mapped[int] = mapped_column(ForeignKey("sender_config.id"))  # of the last attempt
+    document: Mapped[str | None]
+    subject: Mapped[str | None]
+    message_id: Mapped[str]
+    mass: Mapped[bool]  # one of many of the same kind
+    created_at: Mapped[datetime]
+
+
+class RawOutbound(Table):
+    """The bytes of a message to be sent, compressed with zlib (RFC 1950); From is put in front when it is sent."""
+
+    __tablename__ = "raw_outbound"
+
+    outbound_id: Mapped[UUID] = mapped_column(ForeignKey("outbound.id"), primary_key=True)
+    data: Mapped[bytes]
+
+
+class Delivery(Table):
+    """One SMTP transaction of a message; with VERP each recipient has its own.  Its id is what a token signs."""
+
+    __tablename__ = "delivery"
+
+    id: Mapped[int] = mapped_column(NUMBER, primary_key=True)
+    outbound_id: Mapped[UUID] = mapped_column(ForeignKey("outbound.id"))
+    state: Mapped[str]  # queued | claimed | sending | done | uncertain | dropped
+    due_at: Mapped[datetime]  # not to be tried before
+    tries: Mapped[int]
+    lease_owner: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    last_error: Mapped[str | None]  # of the last attempt
+    ended_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("ix_delivery_outbound", "outbound_id"),)
+
+
+Index(
+    "ix_delivery_due",
+    Delivery.due_at,
+    sqlite_where=Delivery.state == "queued",
+    postgresql_where=Delivery.state == "queued",
+)
+Index(
+    "ix_delivery_open",
+    Delivery.state,
+    Delivery.lease_until,
+    sqlite_where=Delivery.state.in_(("claimed", "sending", "uncertain")),
+    postgresql_where=Delivery.state.in_(("claimed", "sending", "uncertain")),
+)
+
+
+class OutboundRecipient(Table):
+    """What is known of one recipient of a message."""
+
+    __tablename__ = "outbound_recipient"
+
+    id: Mapped[int] = mapped_column(NUMBER, primary_key=True)
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("delivery.id"))
+    company_id: Mapped[int] = mapped_column(ForeignKey("company.id"))
+    address: Mapped[str]  # as written to
+    address_key: Mapped[str]  # as it is compared
+    state: Mapped[
+        str
+    ]  # queued | accepted | refused | delayed | bounced | delivered | complained | uncertain | suppressed
+    reply: Mapped[str | None]  # the server's, verbatim
+    changed_at: Mapped[datetime]
+
+    __table_args__ = (
+        Index("ix_outbound_recipient_delivery", "delivery_id"),
+        Index("ix_outbound_recipient_address", "company_id", "address_key", "changed_at"),
+    )
+
+
+class OutboundKey(Table):
+    """An id that a bounce may name a message by: its Message-ID, or what a server told instead."""
+
+    __tablename__ = "outbound_key"
+
+    company_id: Mapped[int] = mapped_column(ForeignKey("company.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    outbound_id: Mapped[UUID] = mapped_column(ForeignKey("outbound.id"), primary_key=True)
+
+
+class Suppression(Table):
+    """An address that a company does not write to any more."""
+
+    __tablename__ = "suppression"
+
+    company_id: Mapped[int] = mapped_column(ForeignKey("company.id"), primary_key=True)
+    address_key: Mapped[str] = mapped_column(primary_key=True)
+    address: Mapped[str]
+    cause: Mapped[str | None]  # NULL: added by hand
+    event_id: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(default=_now)
 
 
 class Counter(Table):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Dialect, Uuid
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Uuid
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,3 +56,6 @@ MOMENT: TypeEngine[datetime] = DateTime(timezone=True).with_variant(Microseconds
 
 ID: TypeEngine[UUID] = Uuid().with_variant(Sixteen(), "sqlite")
 """A UUID."""
+
+NUMBER: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
+"""A row's number that the database gives; SQLite's are of 64 bits under that name alone."""

@@ -1,0 +1,83 @@
+"""A refusal at sending time as a report: the same classifier as for a bounce, the server's reply verbatim.
+
+Sources: RFC 5321 §4.2 (replies), RFC 3463 (status).
+"""
+
+from datetime import datetime
+
+from parsers.causes.cause import Cause
+from parsers.causes.classify import classify
+from parsers.report import MAX_DIAGNOSTIC, Evidence, Kind, Report
+from parsers.status import find_status
+from parsers.tidy import MAX_WORD, tidy
+
+AT_SENDING = "sending"
+"""In the place of a rule: no text decided, but the step at which it failed."""
+
+
+def refused(
+    recipient: str | None,
+    *,
+    code: int | None,
+    text: str,
+    host: str | None,
+    evidence: Evidence,
+    final: bool,
+    otherwise: Cause = Cause.UNKNOWN,
+) -> Report:
+    """What a server's reply, or a failure to reach it, says about one recipient; None: about the sender config.
+
+    code   of the reply; None: there was none
+    text   the reply with its code, lines parted by LF; or the failure in words
+    final  whether it is not tried again
+    otherwise  the cause where the text tells none
+    """
+    kind = Kind.BOUNCE if final else Kind.DELAY
+    words = " ".join(text.split())
+    status = find_status(words)
+    verdict = classify(text=words, status=status, smtp_code=code, kind=kind, remote_mta=host)
+    unknown = verdict.cause is Cause.UNKNOWN
+    return Report(
+        kind=kind,
+        recipient=recipient,
+        status=status,
+        smtp_code=code,
+        diagnostic=tidy(text.replace("\n", " "), MAX_DIAGNOSTIC),
+        remote_mta=tidy(host, MAX_WORD),
+        cause=otherwise if unknown else verdict.cause,
+        permanent=verdict.permanent,
+        rule=AT_SENDING if unknown and otherwise is not Cause.UNKNOWN else verdict.rule,
+        evidence=evidence,
+    )
+
+
+def given_up(recipient: str, *, last: str | None, evidence: Evidence) -> Report:
+    """That a message was tried for as long as it may be; `last`: what the last attempt said."""
+    words = tidy(last, MAX_DIAGNOSTIC)
+    return Report(
+        kind=Kind.BOUNCE,
+        recipient=recipient,
+        status=find_status(words or ""),
+        diagnostic=words,
+        cause=Cause.DELIVERY_EXPIRED,
+        permanent=False,
+        rule=AT_SENDING,
+        evidence=evidence,
+    )
+
+
+def suppressed(recipient: str, evidence: Evidence) -> Report:
+    """That a recipient was left out, because the company does not write to that address any more."""
+    return Report(
+        kind=Kind.BOUNCE,
+        recipient=recipient,
+        cause=Cause.SUPPRESSED,
+        permanent=False,
+        rule=AT_SENDING,
+        evidence=evidence,
+    )
+
+
+def evidence_of(*, message_id: str, subject: str | None, at: datetime) -> Evidence:
+    """What a report at sending time knows of its message."""
+    return Evidence(original_message_id=message_id, original_subject=subject, date=at)

@@ -1,0 +1,122 @@
+"""Hands a message to the outbox, in the caller's transaction: it is sent if, and only if, that is committed.
+
+What can never work is refused here, before anything is kept.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from bounced.config import Config
+from bounced.errors import InputError
+from bounced.send import cards, compose, recipients
+from bounced.send.compose import Letter
+from bounced.send.recipients import LetterError, Recipient
+from bounced.send.record import Subject, record
+from bounced.send.refusal import evidence_of, suppressed
+from bounced.send.sender import SenderConfig
+from bounced.send.settings import check_mass_mail
+from bounced.store import outbound, people, suppressions
+from bounced.store.ids import new_id
+from bounced.store.people import MailSender
+
+MAX_RECIPIENTS = 1_000
+"""Of one message: ten times what every server takes in one transaction (RFC 5321 §4.5.3.1.8)."""
+MAX_DOCUMENT = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A message that is in the outbox."""
+
+    outbound_id: UUID
+    left_out: tuple[str, ...]  # recipients that are on the company's suppression list
+
+
+def submit(
+    connection: Connection,
+    config: Config,
+    letter: Letter,
+    *,
+    company: str,
+    user: str,
+    document: str | None = None,
+    mass: bool = False,
+) -> Submitted:
+    """Queue a letter.
+
+    connection  of a writing transaction
+    company     its name
+    user        code of the user whose letter it is
+    document    what it is about, as support knows it: "Invoice 1042"
+    mass        one of many: invoices in bulk, customer letters
+    raises      InputError (LetterError among them), SettingsError, ConfigError: nothing was queued
+    """
+    owner = people.find_company(connection, company)
+    card = people.find_user(connection, owner.id, user) if owner else None
+    if owner is None or card is None:
+        raise InputError(f"there is no user {user[:MAX_DOCUMENT]!a} in company {company[:MAX_DOCUMENT]!a}")
+    sender = cards.sender_config(connection, owner, card, config)
+    if mass:
+        check_mass_mail(sender, config.directo, has_module=owner.mass_mail)
+    if document is not None:
+        compose.checked("document", document, MAX_DOCUMENT)
+    to, cc, everybody = _everybody(letter)
+    left_out = suppressions.among(connection, owner.id, everybody) if owner.suppress else set()
+    wanted = [address for address in everybody if address not in left_out]
+    if not wanted:
+        raise LetterError("no recipient is left: all of them are on the company's suppression list")
+    now, outbound_id = datetime.now(UTC), new_id()
+    message_id = compose.new_message_id(outbound_id, sender.from_address)
+    raw = compose.compose(letter, to, cc, message_id=message_id, outbound_id=outbound_id, date=now)
+    compose.sign(raw, compose.identity_of(sender))  # whether it can be
+    row = outbound.keep_sender_config(connection, owner.id, sender.digest(), sender.snapshot())
+    message = outbound.Outbound(
+        id=outbound_id,
+        company_id=owner.id,
+        user_id=card.id,
+        sender_config_id=row,
+        document=document,
+        subject=letter.subject or None,
+        message_id=message_id,
+        mass=mass,
+        created_at=now,
+    )
+    outbound.put(connection, message, raw, _transactions(wanted, sender, config), sorted(left_out))
+    about = Subject(
+        outbound_id=outbound_id,
+        company_id=owner.id,
+        company=owner.name,
+        user_id=card.id,
+        user=card.code,
+        document=document,
+        mode=sender.mode,
+        snapshot=sender.snapshot(),
+    )
+    evidence = evidence_of(message_id=message_id, subject=letter.subject, at=now)
+    record(connection, about, [suppressed(address, evidence) for address in sorted(left_out)], now)
+    return Submitted(outbound_id, tuple(sorted(left_out)))
+
+
+def _everybody(letter: Letter) -> tuple[list[Recipient], list[Recipient], list[str]]:
+    """The recipients in To and in Cc, and the addresses of all."""
+    to, cc, bcc = (
+        recipients.read_all(texts, field)
+        for field, texts in (("To", letter.to), ("Cc", letter.cc), ("Bcc", letter.bcc))
+    )
+    by_envelope = {one.envelope.lower(): one.address for one in reversed((*to, *cc, *bcc))}
+    if not by_envelope:
+        raise LetterError("the message has no recipient")
+    if len(by_envelope) > MAX_RECIPIENTS:
+        raise LetterError(f"the message has more than {MAX_RECIPIENTS} recipients")
+    return to, cc, list(reversed(by_envelope.values()))
+
+
+def _transactions(addresses: Sequence[str], sender: SenderConfig, config: Config) -> list[list[str]]:
+    """Whom each SMTP transaction is for: with VERP each address comes back by itself."""
+    if sender.mode is MailSender.DIRECTO_REPLY_TO and config.directo.envelope == "verp":
+        return [[address] for address in addresses]
+    return [list(addresses)]

@@ -1,0 +1,142 @@
+"""Claimed deliveries with all that an attempt needs, grouped by the way they go: server and login.
+
+Cards are read anew for each batch: what was queued before a card was mended goes out with the mended one.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from bounced.config import Config
+from bounced.errors import BouncedError
+from bounced.keys import Keyring
+from bounced.send import auth, cards, compose, recipients, tokens
+from bounced.send.envelope import Envelope
+from bounced.send.record import Subject
+from bounced.send.sender import SenderConfig
+from bounced.send.smtp import Route
+from bounced.service.deliver import Job, back_off
+from bounced.store import outbound, people
+from bounced.store.outbound import Claimed
+from bounced.store.people import Credential, MailSender
+
+
+@dataclass(slots=True)
+class Way:
+    """Deliveries that share connections."""
+
+    route: Route
+    workers: int = 0
+    jobs: deque[Job] = field(default_factory=deque)
+    configs: set[int] = field(default_factory=set)  # rows of their sender configs
+
+
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """What one user's mail goes out with at present."""
+
+    config: SenderConfig
+    row: int
+    company: people.Company
+    route: Route
+
+
+class Preparation:
+    """Of one batch, within the transaction that claimed it."""
+
+    def __init__(self, connection: Connection, config: Config, keyring: Keyring, owner: str) -> None:
+        self._connection, self._config, self._keyring, self._owner = connection, config, keyring, owner
+        self._senders: dict[int, _Sender] = {}  # by user
+
+    def ways(self, claimed: Iterable[Claimed]) -> list[Way]:
+        """The deliveries that can be tried; what cannot be goes back into the queue with the reason."""
+        ways: dict[Route, Way] = {}
+        for one in claimed:
+            try:
+                sender = self._sender(one.message.user_id, one.message.company_id)
+                job = self._job(one, sender)
+            except BouncedError as error:
+                due_at = datetime.now(UTC) + back_off(one.tries)
+                outbound.postpone(self._connection, one.id, self._owner, due_at, error=str(error))
+                continue
+            if sender.row != one.message.sender_config_id:
+                outbound.use_sender_config(
+                    self._connection, one.message.sender_config_id, one.message.user_id, sender.row, datetime.now(UTC)
+                )
+            way = ways.setdefault(sender.route, Way(route=sender.route))
+            way.jobs.append(job)
+            way.configs.add(sender.row)
+        return list(ways.values())
+
+    def _sender(self, user_id: int, company_id: int) -> _Sender:
+        if user_id not in self._senders:
+            company = people.company_by_id(self._connection, company_id)
+            config = cards.sender_config(
+                self._connection, company, people.user_by_id(self._connection, user_id), self._config
+            )
+            row = outbound.keep_sender_config(self._connection, company_id, config.digest(), config.snapshot())
+            self._senders[user_id] = _Sender(config, row, company, self._route(config, company_id))
+        return self._senders[user_id]
+
+    def _route(self, config: SenderConfig, company_id: int) -> Route:
+        return Route(
+            host=config.server.host,
+            port=config.server.port,
+            tls=config.tls,
+            login=self._login(config, company_id),
+            allow_plaintext_login=self._config.send.allow_plaintext_login,
+            ca_file=self._config.send.ca_file,
+        )
+
+    def _login(self, config: SenderConfig, company_id: int) -> auth.Login | None:
+        if config.login is None:
+            return None
+        user_id = cards.owner_of_login(self._connection, company_id, config)
+        which = Credential.TOKEN if config.mode is MailSender.MICROSOFT365 else Credential.PASSWORD
+        secret = cards.secret(self._connection, self._keyring, user_id, which)
+        return auth.Password(username=config.login.username, password=secret)
+
+    def _job(self, one: Claimed, sender: _Sender) -> Job:
+        message = one.message
+        raw = outbound.raw(self._connection, message.id)
+        if raw is None:
+            raise BouncedError("the message's bytes were purged")
+        named = {recipients.read(who.address, "recipient").envelope: who for who in one.recipients}
+        token = tokens.sign(self._keyring, sender.company.name, one.id)
+        config = sender.config
+        signed = compose.sign(raw, compose.identity_of(config))
+        envelope = Envelope(
+            sender=self._envelope_sender(config, token),
+            recipients=tuple(named),
+            envid=token,
+            smtputf8=not signed.isascii(),
+        )
+        about = Subject(
+            outbound_id=message.id,
+            company_id=message.company_id,
+            company=sender.company.name,
+            user_id=message.user_id,
+            user=config.user,
+            document=message.document,
+            mode=config.mode,
+            snapshot=config.snapshot(),
+        )
+        return Job(
+            claimed=one,
+            sender_config_id=sender.row,
+            recipients=named,
+            about=about,
+            envelope=envelope,
+            raw=signed,
+        )
+
+    def _envelope_sender(self, config: SenderConfig, token: str) -> str:
+        """The plain one, or with VERP the one that tells this delivery, where a local part has room for it."""
+        local, _, domain = config.envelope_sender.rpartition("@")
+        verp = config.mode is MailSender.DIRECTO_REPLY_TO and self._config.directo.envelope == "verp"
+        if verp and len(local) + 1 + len(token) <= recipients.MAX_LOCAL_PART:
+            return f"{local}+{token}@{domain}"
+        return config.envelope_sender

@@ -1,0 +1,396 @@
+"""Messages to be sent: handed over, claimed by one process at a time, and what became of each recipient.
+
+A delivery is one SMTP transaction: queued -> claimed (a lease) -> sending (committed right before DATA) -> done, or
+uncertain where nobody can know whether the server took it.  What is claimed by a process that is gone goes back to the
+queue; what it was sending does not.
+"""
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from bounced.errors import LeaseLostError
+from bounced.store import tables
+from bounced.store.mails import pack
+from bounced.store.people import email_key
+from bounced.store.upsert import upsert
+
+MAX_TEXT = 2_000
+"""Characters kept of a server's reply or of an error."""
+
+
+class State(StrEnum):
+    """Where a delivery is on its way."""
+
+    QUEUED = "queued"
+    CLAIMED = "claimed"
+    SENDING = "sending"
+    DONE = "done"
+    UNCERTAIN = "uncertain"
+    DROPPED = "dropped"
+
+
+class RecipientState(StrEnum):
+    """What is known of one recipient of a message."""
+
+    QUEUED = "queued"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    DELAYED = "delayed"
+    BOUNCED = "bounced"
+    DELIVERED = "delivered"
+    COMPLAINED = "complained"
+    UNCERTAIN = "uncertain"
+    SUPPRESSED = "suppressed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbound:
+    """One message that was handed over; the times are aware UTC."""
+
+    id: UUID
+    company_id: int
+    user_id: int
+    sender_config_id: int
+    document: str | None
+    subject: str | None
+    message_id: str  # without angle brackets
+    mass: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One recipient that is still to be tried."""
+
+    row: int
+    address: str  # as written to
+    delayed: bool  # it was refused for now before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """One delivery that this process may try."""
+
+    id: int  # what its token signs
+    tries: int  # before this one
+    message: Outbound
+    recipients: tuple[Recipient, ...]
+
+
+def keep_sender_config(connection: Connection, company_id: int, digest: str, snapshot: Mapping[str, object]) -> int:
+    """The row of a sender config, which is made at its first use and never changed."""
+    chosen = select(tables.SenderConfig.id).where(
+        tables.SenderConfig.company_id == company_id, tables.SenderConfig.digest == digest
+    )
+    found = connection.scalar(chosen)
+    if found is None:
+        connection.execute(
+            upsert(connection, tables.SenderConfig)
+            .values(company_id=company_id, digest=digest, snapshot=dict(snapshot))
+            .on_conflict_do_nothing()
+        )
+        found = connection.execute(chosen).scalar_one()
+    return found
+
+
+def put(
+    connection: Connection,
+    message: Outbound,
+    raw: bytes,
+    transactions: Sequence[Sequence[str]],
+    suppressed: Sequence[str] = (),
+) -> list[int]:
+    """Queue a message.
+
+    transactions  the recipients of each delivery
+    suppressed    recipients that are left out; the first delivery remembers them
+    returns       the numbers of the deliveries
+    """
+    connection.execute(insert(tables.Outbound), _outbound_row(message))
+    connection.execute(insert(tables.RawOutbound), {"outbound_id": message.id, "data": pack(raw)})
+    add_keys(connection, message.company_id, message.id, [message.message_id])
+    numbers: list[int] = []
+    for addresses in transactions:
+        queued = {"outbound_id": message.id, "state": State.QUEUED.value, "due_at": message.created_at, "tries": 0}
+        number = connection.execute(insert(tables.Delivery).values(queued).returning(tables.Delivery.id)).scalar_one()
+        numbers.append(number)
+        _put_recipients(connection, message, number, addresses, RecipientState.QUEUED)
+    _put_recipients(connection, message, numbers[0], suppressed, RecipientState.SUPPRESSED)
+    return numbers
+
+
+def _outbound_row(message: Outbound) -> dict[str, Any]:
+    return {name: getattr(message, name) for name in message.__slots__}
+
+
+def _put_recipients(
+    connection: Connection, message: Outbound, number: int, addresses: Iterable[str], state: RecipientState
+) -> None:
+    rows = [
+        {
+            "delivery_id": number,
+            "company_id": message.company_id,
+            "address": address,
+            "address_key": email_key(address),
+            "state": state.value,
+            "changed_at": message.created_at,
+        }
+        for address in addresses
+    ]
+    if rows:
+        connection.execute(insert(tables.OutboundRecipient), rows)
+
+
+def add_keys(connection: Connection, company_id: int, outbound_id: UUID, keys: Iterable[str]) -> None:
+    """Note ids that a bounce may name the message by."""
+    rows = [{"company_id": company_id, "key": key, "outbound_id": outbound_id} for key in dict.fromkeys(keys)]
+    if rows:
+        connection.execute(upsert(connection, tables.OutboundKey).on_conflict_do_nothing(), rows)
+
+
+def raw(connection: Connection, outbound_id: UUID) -> bytes | None:
+    """The bytes of a message, as they were handed over; None: they were purged."""
+    packed = connection.scalar(select(tables.RawOutbound.data).where(tables.RawOutbound.outbound_id == outbound_id))
+    return None if packed is None else zlib.decompress(packed)
+
+
+OPEN_STATES: Final = (RecipientState.QUEUED.value, RecipientState.DELAYED.value)
+
+
+def claim(
+    connection: Connection, owner: str, now: datetime, until: datetime, limit: int, *, excluded: Iterable[int] = ()
+) -> list[Claimed]:
+    """Take deliveries that are due, the longest due first; each is this owner's until `until`.
+
+    excluded  sender configs that nothing is taken of
+    """
+    chosen = (
+        select(tables.Delivery.id)
+        .join(tables.Outbound, tables.Outbound.id == tables.Delivery.outbound_id)
+        .where(
+            tables.Delivery.state == State.QUEUED.value,
+            tables.Delivery.due_at <= now,
+            tables.Outbound.sender_config_id.not_in(list(excluded)),
+        )
+        .order_by(tables.Delivery.due_at, tables.Delivery.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=tables.Delivery)  # SQLite has one writer, and leaves this out
+    )
+    numbers = list(connection.scalars(chosen))
+    if not numbers:
+        return []
+    connection.execute(
+        update(tables.Delivery)
+        .where(tables.Delivery.id.in_(numbers))
+        .values(state=State.CLAIMED.value, lease_owner=owner, lease_until=until)
+    )
+    return _claimed(connection, numbers)
+
+
+def _claimed(connection: Connection, numbers: Sequence[int]) -> list[Claimed]:
+    recipients: dict[int, list[Recipient]] = {number: [] for number in numbers}
+    table = tables.OutboundRecipient
+    for delivery_id, row, address, state in connection.execute(
+        select(table.delivery_id, table.id, table.address, table.state)
+        .where(tables.OutboundRecipient.delivery_id.in_(numbers), tables.OutboundRecipient.state.in_(OPEN_STATES))
+        .order_by(tables.OutboundRecipient.id)
+    ):
+        recipients[delivery_id].append(Recipient(row, address, state == RecipientState.DELAYED))
+    rows = connection.execute(
+        select(tables.Delivery.id.label("number"), tables.Delivery.tries, *tables.Outbound.__table__.columns)
+        .join(tables.Outbound, tables.Outbound.id == tables.Delivery.outbound_id)
+        .where(tables.Delivery.id.in_(numbers))
+        .order_by(tables.Delivery.due_at, tables.Delivery.id)
+    )
+    return [
+        Claimed(id=row.number, tries=row.tries, message=_outbound(row), recipients=tuple(recipients[row.number]))
+        for row in rows
+    ]
+
+
+def _outbound(row: Row[Any]) -> Outbound:
+    return Outbound(**{name: row._mapping[name] for name in Outbound.__slots__})
+
+
+def begin_sending(connection: Connection, number: int, owner: str, until: datetime) -> None:
+    """Note that DATA comes next: from now on only the server's reply tells what became of it.
+
+    until    by then the server has answered, or the connection was given up
+    raises   LeaseLostError: the delivery is not this owner's any more; nothing must be sent
+    """
+    _change(connection, number, owner, State.CLAIMED, state=State.SENDING.value, lease_until=until)
+
+
+def finish(
+    connection: Connection, number: int, owner: str, state: State, now: datetime, *, error: str | None = None
+) -> None:
+    """Note how a delivery of this owner ended: DONE or UNCERTAIN."""
+    ended = now if state is State.DONE else None
+    _change(
+        connection, number, owner, State.CLAIMED, State.SENDING,
+        state=state.value, lease_owner=None, lease_until=None, last_error=error, ended_at=ended,
+        tries=tables.Delivery.tries + 1,
+    )  # fmt: skip
+
+
+def postpone(
+    connection: Connection, number: int, owner: str, due_at: datetime, *, error: str | None, counts: bool = True
+) -> None:
+    """Put a delivery of this owner back into the queue; `counts`: as a try."""
+    _change(
+        connection, number, owner, State.CLAIMED, State.SENDING,
+        state=State.QUEUED.value, lease_owner=None, lease_until=None, due_at=due_at, last_error=error,
+        tries=tables.Delivery.tries + int(counts),
+    )  # fmt: skip
+
+
+def _change(connection: Connection, number: int, owner: str, *states: State, **values: Any) -> None:
+    changed = connection.execute(
+        update(tables.Delivery)
+        .where(
+            tables.Delivery.id == number,
+            tables.Delivery.lease_owner == owner,
+            tables.Delivery.state.in_([state.value for state in states]),
+        )
+        .values(**values)
+    )
+    if changed.rowcount != 1:
+        raise LeaseLostError(f"delivery {number} was taken over by another daemon")
+
+
+def set_recipients(
+    connection: Connection, rows: Iterable[int], state: RecipientState, reply: str | None, now: datetime
+) -> None:
+    """Note what became of recipients of a delivery."""
+    connection.execute(
+        update(tables.OutboundRecipient)
+        .where(tables.OutboundRecipient.id.in_(list(rows)))
+        .values(state=state.value, reply=reply[:MAX_TEXT] if reply else None, changed_at=now)
+    )
+
+
+def recover(connection: Connection, now: datetime, gone: Iterable[str] = ()) -> tuple[int, list[int]]:
+    """Take back what is leased to nobody any more.
+
+    gone     owners that are known to run no more, whatever their leases say
+    returns  how many deliveries went back to the queue, and the numbers of those that are uncertain from now on
+    """
+    lost = (tables.Delivery.lease_until < now) | tables.Delivery.lease_owner.in_(list(gone))
+    free = {"lease_owner": None, "lease_until": None}
+    back = connection.execute(
+        update(tables.Delivery)
+        .where(tables.Delivery.state == State.CLAIMED.value, lost)
+        .values(state=State.QUEUED.value, **free)
+    ).rowcount
+    uncertain = list(
+        connection.scalars(
+            update(tables.Delivery)
+            .where(tables.Delivery.state == State.SENDING.value, lost)
+            .values(state=State.UNCERTAIN.value, last_error="the process ended between DATA and the reply", **free)
+            .returning(tables.Delivery.id)
+        )
+    )
+    if uncertain:
+        connection.execute(
+            update(tables.OutboundRecipient)
+            .where(tables.OutboundRecipient.delivery_id.in_(uncertain), tables.OutboundRecipient.state.in_(OPEN_STATES))
+            .values(state=RecipientState.UNCERTAIN.value, changed_at=now)
+        )
+    return back, uncertain
+
+
+def owners(connection: Connection) -> set[str]:
+    """Who holds deliveries now."""
+    held = tables.Delivery.state.in_((State.CLAIMED.value, State.SENDING.value))
+    return {owner for owner in connection.scalars(select(tables.Delivery.lease_owner).where(held).distinct()) if owner}
+
+
+def decide(connection: Connection, number: int, now: datetime, *, release: bool) -> bool:
+    """A person's word on an uncertain or queued delivery: send it (again), or drop it.  False: there is no such one."""
+    states = (State.UNCERTAIN,) if release else (State.UNCERTAIN, State.QUEUED)
+    values: dict[str, Any] = {"due_at": now, "state": State.QUEUED.value}
+    if not release:
+        values = {"ended_at": now, "state": State.DROPPED.value}
+    changed = connection.execute(
+        update(tables.Delivery)
+        .where(tables.Delivery.id == number, tables.Delivery.state.in_([state.value for state in states]))
+        .values(**values)
+    )
+    if changed.rowcount and release:
+        connection.execute(
+            update(tables.OutboundRecipient)
+            .where(
+                tables.OutboundRecipient.delivery_id == number,
+                tables.OutboundRecipient.state == RecipientState.UNCERTAIN.value,
+            )
+            .values(state=RecipientState.QUEUED.value, changed_at=now)
+        )
+    return changed.rowcount == 1
+
+
+def paused(connection: Connection, now: datetime) -> list[int]:
+    """The sender configs that nothing is sent with for now."""
+    return list(connection.scalars(select(tables.SenderPause.sender_config_id).where(tables.SenderPause.until > now)))
+
+
+def pause(connection: Connection, sender_config_id: int, now: datetime, wait: Callable[[int], timedelta]) -> int:
+    """Pause a sender config, or prolong its pause; how often in a row it failed.
+
+    wait   how long the pause is after so many failures before
+    """
+    table = tables.SenderPause
+    chosen = table.sender_config_id == sender_config_id
+    before = connection.scalar(select(table.failures).where(chosen)) or 0
+    until = now + wait(before)
+    if before:
+        connection.execute(update(table).where(chosen).values(until=until, failures=before + 1))
+    else:
+        row = {"sender_config_id": sender_config_id, "since": now, "until": until, "failures": 1}
+        connection.execute(upsert(connection, table).on_conflict_do_nothing(), row)
+    return before + 1
+
+
+def resume(connection: Connection, sender_config_ids: Iterable[int]) -> None:
+    """End the incidents of sender configs: they work again."""
+    connection.execute(
+        delete(tables.SenderPause).where(tables.SenderPause.sender_config_id.in_(list(sender_config_ids)))
+    )
+
+
+def waiting_users(connection: Connection, sender_config_ids: Iterable[int]) -> list[tuple[int, int]]:
+    """Whose messages wait for these sender configs: (sender config, user)."""
+    chosen = (
+        select(tables.Outbound.sender_config_id, tables.Outbound.user_id)
+        .join(tables.Delivery, tables.Delivery.outbound_id == tables.Outbound.id)
+        .where(
+            tables.Delivery.state == State.QUEUED.value,
+            tables.Outbound.sender_config_id.in_(list(sender_config_ids)),
+        )
+        .distinct()
+    )
+    return [(row[0], row[1]) for row in connection.execute(chosen)]
+
+
+def use_sender_config(connection: Connection, before: int, user_id: int, after: int, now: datetime) -> None:
+    """Have a user's queued messages go out with another sender config, at once: the card was changed."""
+    queued = tables.Delivery.state.in_((State.QUEUED.value, State.CLAIMED.value))
+    chosen = select(tables.Delivery.outbound_id).where(queued)
+    mine = (tables.Outbound.sender_config_id == before, tables.Outbound.user_id == user_id)
+    moved = connection.scalars(
+        update(tables.Outbound)
+        .where(*mine, tables.Outbound.id.in_(chosen))
+        .values(sender_config_id=after)
+        .returning(tables.Outbound.id)
+    ).all()
+    connection.execute(
+        update(tables.Delivery)
+        .where(tables.Delivery.state == State.QUEUED.value, tables.Delivery.outbound_id.in_(moved))
+        .values(due_at=now)
+    )

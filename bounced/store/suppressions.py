@@ -1,0 +1,71 @@
+"""Addresses that a company does not write to any more."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, select
+
+from bounced.store import tables
+from bounced.store.mails import CHUNK
+from bounced.store.people import email_key
+from bounced.store.upsert import upsert
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppression:
+    """One address of one company's list."""
+
+    company: str
+    address: str
+    cause: str | None  # None: added by hand
+    event_id: UUID | None
+    created_at: datetime
+
+
+def add(
+    connection: Connection, company_id: int, address: str, *, cause: str | None = None, event_id: UUID | None = None
+) -> bool:
+    """Put an address on the list; False: it is there already."""
+    values = {
+        "company_id": company_id,
+        "address": address,
+        "address_key": email_key(address),
+        "cause": cause,
+        "event_id": event_id,
+    }
+    return (
+        connection.execute(upsert(connection, tables.Suppression).values(values).on_conflict_do_nothing()).rowcount == 1
+    )
+
+
+def remove(connection: Connection, company_id: int, address: str) -> bool:
+    """Take an address off the list; False: it is not there."""
+    table = tables.Suppression
+    chosen = (table.company_id == company_id, table.address_key == email_key(address))
+    return connection.execute(delete(table).where(*chosen)).rowcount == 1
+
+
+def listed(connection: Connection, company_id: int | None = None) -> list[Suppression]:
+    """The lists of all companies, or one's, the newest first."""
+    table = tables.Suppression
+    chosen = (
+        select(tables.Company.name.label("company"), table.address, table.cause, table.event_id, table.created_at)
+        .join(tables.Company, tables.Company.id == table.company_id)
+        .order_by(table.created_at.desc(), table.address_key)
+    )
+    if company_id is not None:
+        chosen = chosen.where(table.company_id == company_id)
+    return [Suppression(**row._mapping) for row in connection.execute(chosen)]
+
+
+def among(connection: Connection, company_id: int, addresses: Iterable[str]) -> set[str]:
+    """Those of `addresses` that are on the list."""
+    by_key = {email_key(address): address for address in addresses}
+    keys, table = list(by_key), tables.Suppression
+    found: set[str] = set()
+    for start in range(0, len(keys), CHUNK):
+        chosen = (table.company_id == company_id, table.address_key.in_(keys[start : start + CHUNK]))
+        found.update(by_key[key] for key in connection.scalars(select(table.address_key).where(*chosen)))
+    return found
