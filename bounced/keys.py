@@ -53,6 +53,16 @@ class Keyring:
                 )
         return cls([key for _, key in found])
 
+    @classmethod
+    def find(cls, config: Config) -> Self | None:
+        """The same; None where PostgreSQL has no key: then nothing can have been signed with one.
+
+        raises   ConfigError
+        """
+        if not config.secrets.keys and not config.database.url.startswith(SQLITE):
+            return None
+        return cls.open(config)
+
     def encrypt(self, secret: str, *, context: str) -> bytes:
         """`secret` encrypted with the first key, bound to `context`: at another place it does not decrypt."""
         return self._fernet.encrypt(f"{context}\0{secret}".encode())

@@ -46,11 +46,13 @@ def _events(context: typer.Context, paths: list[Path], *, store: bool) -> "Itera
     if not store:
         yield service.replay(paths)
         return
+    from bounced.keys import Keyring
     from bounced.store.engine import Store
 
     config = configuration(context)
+    keyring = Keyring.find(config)
     with Store.open(config.database.url) as into:
-        yield service.store(paths, into, event_domain=config.directo.event_domain)
+        yield service.store(paths, into, event_domain=config.directo.event_domain, keyring=keyring)
 
 
 @contextmanager

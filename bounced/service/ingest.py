@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from bounced import log as logs
 from bounced.config import Mailbox
 from bounced.inbox.imap import Fetched
+from bounced.keys import Keyring
 from bounced.model import is_recognised
 from bounced.service import intake, lease
 from bounced.service.correlate import Correlator
@@ -36,6 +37,7 @@ class Place:
     mailbox_id: int
     uidvalidity: int
     event_domain: str
+    keyring: Keyring | None
     owner: str  # of the lease
     adopt: bool  # messages are known under another UIDVALIDITY: bytes decide
 
@@ -141,7 +143,7 @@ def _store(connection: Connection, place: Place, parsed: list[Parsed], now: date
     events = intake.put(
         connection,
         [(message, _action(place, truncated=message.truncated) if message.packed else None) for message in fresh],
-        Correlator(connection, company=place.box.company, event_domain=place.event_domain),
+        Correlator(connection, company=place.box.company, event_domain=place.event_domain, keyring=place.keyring),
         intake.Box(id=place.mailbox_id, name=place.box.name, uidvalidity=place.uidvalidity),
         now,
     )

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from bounced.model import Event
+from bounced.service import consequences
 from bounced.service.correlate import Correlator
 from bounced.store import counters, events, mails
 from bounced.store.ids import new_id
@@ -105,4 +106,5 @@ def put(
     mails.insert_raw(connection, raw)
     events.insert_events(connection, mailbox_id, rows)
     counters.add(connection, Counter(counters.key_of(event, mailbox_id) for _, _, event in rows))
+    consequences.draw(connection, [event for _, _, event in rows])
     return [event for _, _, event in rows]

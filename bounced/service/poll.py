@@ -18,6 +18,7 @@ from bounced import log as logs
 from bounced.config import Config, Mailbox
 from bounced.errors import BouncedError, LeaseLostError, StoreError
 from bounced.inbox.imap import Fetched, Session
+from bounced.keys import Keyring
 from bounced.service import lease
 from bounced.service.ingest import Place, Taken, ingest
 from bounced.store import mailboxes, mails, people
@@ -163,6 +164,7 @@ class Poller:
             mailbox_id=row.id,
             uidvalidity=folder.uidvalidity,
             event_domain=config.directo.event_domain,
+            keyring=Keyring.find(config),
             owner=self._owner,
             adopt=adopt,
         )

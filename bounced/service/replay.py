@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bounced.errors import InputError
 from bounced.inbox.files import File, read
+from bounced.keys import Keyring
 from bounced.model import Event, Match, golden
 from bounced.service import intake
 from bounced.service.correlate import Correlator, tried_ids
@@ -47,7 +48,7 @@ def _events(file: File, outcome: Outcome) -> Iterator[Event]:
         )
 
 
-def store(paths: Iterable[Path], into: Store, *, event_domain: str) -> Iterator[Event]:
+def store(paths: Iterable[Path], into: Store, *, event_domain: str, keyring: Keyring | None) -> Iterator[Event]:
     """The same, stored; a mail whose bytes were replayed into this database before is passed over.
 
     raises   InputError, StoreError: what was yielded before is stored
@@ -60,18 +61,18 @@ def store(paths: Iterable[Path], into: Store, *, event_domain: str) -> Iterator[
     octets = 0
     for message in read_files:
         if batch and (len(batch) == FILES_AT_A_TIME or octets + message.size > BYTES_AT_A_TIME):
-            yield from _store_batch(into, batch, event_domain)
+            yield from _store_batch(into, batch, event_domain, keyring)
             batch, octets = {}, 0
         batch[message.sha256] = message
         octets += message.size
-    yield from _store_batch(into, batch, event_domain)
+    yield from _store_batch(into, batch, event_domain, keyring)
 
 
-def _store_batch(into: Store, parsed: dict[bytes, Parsed], event_domain: str) -> list[Event]:
+def _store_batch(into: Store, parsed: dict[bytes, Parsed], event_domain: str, keyring: Keyring | None) -> list[Event]:
     with into.writing() as connection:
         for known in mails.known_files(connection, list(parsed)):
             del parsed[known]
-        correlator = Correlator(connection, company=None, event_domain=event_domain)
+        correlator = Correlator(connection, company=None, event_domain=event_domain, keyring=keyring)
         return intake.put(connection, [(m, None) for m in parsed.values()], correlator, None, datetime.now(UTC))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -140,6 +140,7 @@ def _put_recipients(
             "address": address,
             "address_key": email_key(address),
             "state": state.value,
+            "to_send": state is RecipientState.QUEUED,
             "changed_at": message.created_at,
         }
         for address in addresses
@@ -159,9 +160,6 @@ def raw(connection: Connection, outbound_id: UUID) -> bytes | None:
     """The bytes of a message, as they were handed over; None: they were purged."""
     packed = connection.scalar(select(tables.RawOutbound.data).where(tables.RawOutbound.outbound_id == outbound_id))
     return None if packed is None else zlib.decompress(packed)
-
-
-OPEN_STATES: Final = (RecipientState.QUEUED.value, RecipientState.DELAYED.value)
 
 
 def claim(
@@ -199,7 +197,7 @@ def _claimed(connection: Connection, numbers: Sequence[int]) -> list[Claimed]:
     table = tables.OutboundRecipient
     for delivery_id, row, address, state in connection.execute(
         select(table.delivery_id, table.id, table.address, table.state)
-        .where(tables.OutboundRecipient.delivery_id.in_(numbers), tables.OutboundRecipient.state.in_(OPEN_STATES))
+        .where(tables.OutboundRecipient.delivery_id.in_(numbers), tables.OutboundRecipient.to_send)
         .order_by(tables.OutboundRecipient.id)
     ):
         recipients[delivery_id].append(Recipient(row, address, state == RecipientState.DELAYED))
@@ -268,11 +266,16 @@ def _change(connection: Connection, number: int, owner: str, *states: State, **v
 def set_recipients(
     connection: Connection, rows: Iterable[int], state: RecipientState, reply: str | None, now: datetime
 ) -> None:
-    """Note what became of recipients of a delivery."""
+    """Note what became of recipients at an attempt; only those who are DELAYED will be tried again."""
     connection.execute(
         update(tables.OutboundRecipient)
         .where(tables.OutboundRecipient.id.in_(list(rows)))
-        .values(state=state.value, reply=reply[:MAX_TEXT] if reply else None, changed_at=now)
+        .values(
+            state=state.value,
+            to_send=state is RecipientState.DELAYED,
+            reply=reply[:MAX_TEXT] if reply else None,
+            changed_at=now,
+        )
     )
 
 
@@ -300,8 +303,8 @@ def recover(connection: Connection, now: datetime, gone: Iterable[str] = ()) -> 
     if uncertain:
         connection.execute(
             update(tables.OutboundRecipient)
-            .where(tables.OutboundRecipient.delivery_id.in_(uncertain), tables.OutboundRecipient.state.in_(OPEN_STATES))
-            .values(state=RecipientState.UNCERTAIN.value, changed_at=now)
+            .where(tables.OutboundRecipient.delivery_id.in_(uncertain), tables.OutboundRecipient.to_send)
+            .values(state=RecipientState.UNCERTAIN.value, to_send=False, changed_at=now)
         )
     return back, uncertain
 
@@ -330,7 +333,7 @@ def decide(connection: Connection, number: int, now: datetime, *, release: bool)
                 tables.OutboundRecipient.delivery_id == number,
                 tables.OutboundRecipient.state == RecipientState.UNCERTAIN.value,
             )
-            .values(state=RecipientState.QUEUED.value, changed_at=now)
+            .values(state=RecipientState.QUEUED.value, to_send=True, changed_at=now)
         )
     return changed.rowcount == 1
 
@@ -394,3 +397,23 @@ def use_sender_config(connection: Connection, before: int, user_id: int, after: 
         .where(tables.Delivery.state == State.QUEUED.value, tables.Delivery.outbound_id.in_(moved))
         .values(due_at=now)
     )
+
+
+FINAL = frozenset({RecipientState.BOUNCED, RecipientState.DELIVERED, RecipientState.COMPLAINED})
+"""What a delay that is reported late changes nothing about."""
+
+
+def learn(connection: Connection, row: int, state: RecipientState, words: str | None, now: datetime) -> None:
+    """Note what a notice says of a recipient; a delay takes nothing final back."""
+    table = tables.OutboundRecipient
+    chosen = [table.id == row]
+    if state is RecipientState.DELAYED:
+        chosen.append(table.state.not_in([final.value for final in FINAL]))
+    connection.execute(update(table).where(*chosen).values(state=state.value, reply=words, changed_at=now))
+
+
+def address(connection: Connection, row: int) -> str:
+    """Whom that row is about."""
+    return connection.execute(
+        select(tables.OutboundRecipient.address).where(tables.OutboundRecipient.id == row)
+    ).scalar_one()

@@ -358,6 +358,7 @@ class OutboundRecipient(Table):
     state: Mapped[
         str
     ]  # queued | accepted | refused | delayed | bounced | delivered | complained | uncertain | suppressed
+    to_send: Mapped[bool]  # no server has said its last word yet
     reply: Mapped[str | None]  # the server's, verbatim
     changed_at: Mapped[datetime]
 

@@ -20,7 +20,7 @@ def test_batches_are_bounded_in_bytes(tmp_path, monkeypatch):
 
     monkeypatch.setattr(replay.intake, "put", counted)
     with Store.open(f"sqlite:///{tmp_path / 'bounced.db'}") as store:
-        stored = list(replay.store([tmp_path], store, event_domain="event.example.org"))
+        stored = list(replay.store([tmp_path], store, event_domain="event.example.org", keyring=None))
     assert [event.report.evidence.subject for event in stored] == [f"number {number}" for number in range(9)]
     assert max(sizes) <= 3_500
     assert len(sizes) >= 4

@@ -105,6 +105,7 @@ def upgrade() -> None:
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("address_key", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("to_send", sa.Boolean(), nullable=False),
         sa.Column("reply", sa.Text(), nullable=True),
         sa.Column("changed_at", MOMENT, nullable=False),
         sa.ForeignKeyConstraint(["delivery_id"], ["delivery.id"], name="fk_outbound_recipient_delivery_id"),
