@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bounced.cli import causes, daemon, demo, events, mailboxes, people, replay, stats
+from bounced.cli import causes, daemon, demo, events, mailboxes, people, replay, sending, stats
 
 app = typer.Typer(
     help="Bounces from event mailboxes become events with a cause that support can act on.",
@@ -45,6 +45,9 @@ app.command()(replay.replay)
 app.command()(causes.classify)
 app.add_typer(events.app, name="events")
 app.command()(stats.stats)
+app.command()(sending.send)
+app.add_typer(sending.outbox, name="outbox")
+app.add_typer(sending.suppressions, name="suppressions")
 app.add_typer(people.companies, name="companies")
 app.add_typer(people.users, name="users")
 app.command()(mailboxes.mailboxes)

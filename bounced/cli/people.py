@@ -1,5 +1,6 @@
 """bounced companies and users: whose mail it is.  They live in the database and are set or imported here."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -7,22 +8,30 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bounced.cli.context import database
+from bounced.cli.context import configuration, database
 from bounced.cli.output import Format, lines, plain, write
 from bounced.errors import InputError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from bounced.send.sender import SenderConfig
     from bounced.store.people import User
 
-COMPANY_KEYS = ("name", "mail_sending_user_code")
+COMPANY_KEYS = ("name", "mail_sending_user_code", "mass_mail", "suppress")
 USER_KEYS = ("company", "code", "name", "email", "mail_sender", "smtp_server", "smtp_tls", "smtp_username")
 
 companies = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, show, add, set and import companies.")
 users = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, show, add, set and import users.")
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How the rows are written.")]
+MassMail = Annotated[
+    bool | None, typer.Option("--mass-mail/--no-mass-mail", help="Whether it has the mass-mail module.")
+]
+Suppress = Annotated[
+    bool | None,
+    typer.Option("--suppress/--no-suppress", help="Whether addresses that bounce are not written to again."),
+]
 MailSendingUser = Annotated[
     str | None,
     typer.Option(
@@ -50,22 +59,42 @@ def show_company(context: typer.Context, name: str) -> None:
         if company is None:
             raise InputError(f"there is no company {plain(name)}")
         members = people.users(connection, company_id=company.id)
-    lines((f"company:            {company.name}", f"mail sending user:  {company.mail_sending_user_code or '-'}", ""))
+    lines(
+        (
+            f"company:            {company.name}",
+            f"mail sending user:  {company.mail_sending_user_code or '-'}",
+            f"mass-mail module:   {plain(company.mass_mail)}",
+            f"suppression list:   {plain(company.suppress)}",
+            "",
+        )
+    )
     write(map(asdict, members), Format.TABLE, columns=USER_KEYS[1:], keys=())
 
 
 @companies.command("add")
-def add_company(context: typer.Context, name: str, mail_sending_user: MailSendingUser = None) -> None:
+def add_company(
+    context: typer.Context,
+    name: str,
+    mail_sending_user: MailSendingUser = None,
+    mass_mail: MassMail = None,
+    suppress: Suppress = None,
+) -> None:
     """Add a company; its name is the local part of its event address."""
-    _put_company(context, name, mail_sending_user, known=False)
+    _put_company(context, name, mail_sending_user, mass_mail, suppress, known=False)
 
 
 @companies.command("set")
-def set_company(context: typer.Context, name: str, mail_sending_user: MailSendingUser = None) -> None:
+def set_company(
+    context: typer.Context,
+    name: str,
+    mail_sending_user: MailSendingUser = None,
+    mass_mail: MassMail = None,
+    suppress: Suppress = None,
+) -> None:
     """Change a company."""
-    if mail_sending_user is None:
-        raise typer.BadParameter("nothing to set", param_hint="--mail-sending-user")
-    _put_company(context, name, mail_sending_user, known=True)
+    if mail_sending_user is None and mass_mail is None and suppress is None:
+        raise typer.BadParameter("nothing to set", param_hint="--mail-sending-user and the others")
+    _put_company(context, name, mail_sending_user, mass_mail, suppress, known=True)
 
 
 @companies.command("import")
@@ -77,7 +106,7 @@ def import_companies(
     from bounced.service.tables import read_table
     from bounced.store import people
 
-    rows = read_table(path, COMPANY_KEYS)
+    rows = read_table(path, COMPANY_KEYS[:2])
     with database(context) as store, store.writing() as connection:
         for row in rows:
             company_id = people.ensure_company(connection, row.get("name") or "")
@@ -86,7 +115,15 @@ def import_companies(
     typer.echo(f"{len(rows)} companies")
 
 
-def _put_company(context: typer.Context, name: str, mail_sending_user: str | None, *, known: bool) -> None:
+def _put_company(
+    context: typer.Context,
+    name: str,
+    mail_sending_user: str | None,
+    mass_mail: bool | None,
+    suppress: bool | None,
+    *,
+    known: bool,
+) -> None:
     from bounced.store import people
 
     with database(context) as store, store.writing() as connection:
@@ -95,6 +132,7 @@ def _put_company(context: typer.Context, name: str, mail_sending_user: str | Non
         company_id = people.ensure_company(connection, name)
         if mail_sending_user is not None:
             people.set_mail_sending_user(connection, company_id, mail_sending_user or None)
+        people.set_company(connection, company_id, mass_mail=mass_mail, suppress=suppress)
 
 
 CompanyOption = Annotated[str, typer.Option("--company", help="The company.")]
@@ -104,7 +142,18 @@ SenderOption = Annotated[
     Literal["directo", "smtp", "directo-reply-to", "microsoft365", ""] | None,
     typer.Option("--mail-sender", help="How mail leaves; empty for not set."),
 ]
-ServerOption = Annotated[str | None, typer.Option("--smtp-server", metavar="HOST:PORT", help="For smtp.")]
+ServerOption = Annotated[
+    str | None,
+    typer.Option("--smtp-server", metavar="HOST:PORT", help="For smtp; or one of gmail, office365, zone."),
+]
+PasswordOption = Annotated[
+    str | None,
+    typer.Option(
+        "--password",
+        metavar="WHERE",
+        help='Where the password is: env:NAME, file:PATH or "-" for standard input; empty takes it off.',
+    ),
+]
 TlsOption = Annotated[Literal["ssl", "starttls", "none", ""] | None, typer.Option("--smtp-tls", help="For smtp.")]
 UsernameOption = Annotated[str | None, typer.Option("--smtp-username", help="For smtp.")]
 
@@ -130,11 +179,53 @@ def show_user(
     code: str,
     company: Annotated[str | None, typer.Option(help="Needed when several companies have such a user.")] = None,
 ) -> None:
-    """Show one user's card."""
+    """Show one user's card, what mail goes out with, and where each of it comes from."""
+    from bounced.errors import BouncedError
+    from bounced.send import cards
+    from bounced.store import people
+
+    config = configuration(context)
     with database(context) as store, store.reading() as connection:
         user = _user(connection, code, company)
+        owner = people.company_by_id(connection, user.company_id)
+        try:
+            sender = cards.sender_config(connection, owner, user, config)
+        except BouncedError as error:
+            sender, wrong = None, str(error)
     card = asdict(user)
     lines(f"{key.replace('_', ' ') + ':':<16}{card[key] or '-'}" for key in USER_KEYS)
+    lines(
+        (
+            f"{'password:':<16}{'set' if user.password_version else '-'}",
+            f"{'Microsoft 365:':<16}{'logged in' if user.token_version else '-'}",
+            "",
+        )
+    )
+    lines(_sender_lines(sender) if sender else [f"mail cannot be sent: {wrong}"])
+
+
+def _sender_lines(sender: "SenderConfig") -> Iterator[str]:
+    """The resolved sender config, each field with where it comes from."""
+    login = sender.login
+    yield f"mail is {sender.in_words()}"
+    for name, value, origin in (
+        ("mail sender", sender.mode, sender.mode_origin),
+        ("server", sender.server, sender.server_origin),
+        ("SSL/TLS", sender.tls or "STARTTLS where it is offered", sender.tls_origin),
+        ("user name", login.username if login else "no login", login.origin if login else None),
+    ):
+        yield f"  {name + ':':<14}{value}{f'  ({origin})' if origin else ''}"
+    yield f"  {'From:':<14}{sender.from_address}"
+    if sender.reply_to:
+        yield f"  {'Reply-To:':<14}{sender.reply_to}"
+    yield f"  {'bounces go to:':<14} {_where_bounces_go(sender)}"
+    yield from (f"warning: {warning}" for warning in sender.warnings)
+
+
+def _where_bounces_go(sender: "SenderConfig") -> str:
+    if sender.reply_to:
+        return f"the company's event mailbox, {sender.envelope_sender}"
+    return f"the user's own mailbox, {sender.envelope_sender}: a [[mailbox]] with user = {sender.user!a} polls it too"
 
 
 def _put_user(*, known: bool) -> Callable[..., None]:
@@ -150,13 +241,14 @@ def _put_user(*, known: bool) -> Callable[..., None]:
         smtp_server: ServerOption = None,
         smtp_tls: TlsOption = None,
         smtp_username: UsernameOption = None,
+        password: PasswordOption = None,
     ) -> None:
         from bounced.store import people
 
         values = (name, email, mail_sender, smtp_server, smtp_tls, smtp_username)
         given: Iterator[tuple[str, str | None]] = zip(USER_KEYS[2:], values, strict=True)
         card = {key: value for key, value in given if value is not None}  # "" stays, and takes the value off
-        if known and not card:
+        if known and not card and password is None:
             raise typer.BadParameter("nothing to set", param_hint="--name and the others")
         with database(context) as store, store.writing() as connection:
             company_id = _company_id(connection, company) if known else people.ensure_company(connection, company)
@@ -164,8 +256,30 @@ def _put_user(*, known: bool) -> Callable[..., None]:
                 what = "no user" if known else "a user already:"
                 raise InputError(f"there is {what} {plain(code)} in company {plain(company)}")
             people.put_users(connection, company_id, [{"code": code} | card])
+            if password is not None:
+                _keep_password(context, connection, company_id, code, password)
 
     return put
+
+
+def _keep_password(context: typer.Context, connection: "Connection", company_id: int, code: str, where: str) -> None:
+    """Put a password on a card, from the place that was named: on a command line everybody could read it."""
+    from bounced.config import Secret
+    from bounced.keys import Keyring
+    from bounced.send import cards
+    from bounced.store import people
+
+    secret = where
+    if where == "-":
+        secret = sys.stdin.readline().rstrip("\r\n")
+    elif where:
+        if not where.startswith(("env:", "file:")):
+            raise typer.BadParameter('expected env:NAME, file:PATH or "-"', param_hint="--password")
+        secret = Secret(where, where="--password").read()
+    user = people.find_user(connection, company_id, code)
+    assert user
+    keyring = Keyring.open(configuration(context))
+    cards.keep_secret(connection, keyring, user.id, people.Credential.PASSWORD, secret)
 
 
 users.command("add", help="Add a user; the company is made known if it was not.")(_put_user(known=False))

@@ -32,7 +32,7 @@ def draw(connection: Connection, events: Sequence[Event]) -> None:
             continue
         now = event.received_at or datetime.now(UTC)
         outbound.learn(connection, match.recipient_row, STATES[report.kind], report.diagnostic, now)
-        address = outbound.address(connection, match.recipient_row)
+        address = outbound.address_of(connection, match.recipient_row)
         company = match.company_id
         if company is None or not match.proven:
             continue

@@ -50,7 +50,7 @@ class Correlator:
         evidence = report.evidence
         addressed = list(self._addressed(evidence.delivered_to))
         company = self._company or next((name for name, _ in addressed), None)
-        tags = [tag for name, tag in addressed if tag and name == company]
+        tags = [tag for name, tag in addressed if name == company and tokens.FORM.fullmatch(tag)]
         tried = tuple(dict.fromkeys((*tags, *tried_ids(evidence))))
         if company is None:
             return Match(tried_ids=tried)

@@ -1,4 +1,4 @@
-"""The daemon: polls every mailbox at its own interval, purges by retention, obeys signals, and keeps systemd informed.
+"""The daemon: polls mailboxes, delivers the outbox, purges by retention, obeys signals, and keeps systemd informed.
 
 SIGTERM, SIGINT  finish the batches in hand, then end
 SIGHUP           read the configuration again; a wrong one is logged and the old one stays
@@ -19,7 +19,9 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from bounced import log as logs
 from bounced.config import Config, Mailbox, Poll
 from bounced.errors import BouncedError, ConfigError
+from bounced.keys import Keyring
 from bounced.service import notify
+from bounced.service.outbox import Outbox
 from bounced.service.poll import Poller
 from bounced.store import retention
 from bounced.store.engine import Store
@@ -52,6 +54,8 @@ class Daemon:
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._poller = Poller(self._store, self._stop)
+        self._outbox = Outbox(self._store, self._stop)
+        self._sending = threading.Thread(target=self._outbox.run, args=(lambda: self._config,), name="outbox")
         self._failures: dict[str, int] = {}  # polls that failed since the last good one, by mailbox
         self._jobs: dict[str, tuple[Mailbox, Poll]] = {}  # what each job was scheduled for
         self._pool = ThreadPoolExecutor(POLLS_AT_A_TIME)
@@ -67,6 +71,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda received, _frame: self._signals.put(received))
         self._scheduler.start()
+        self._sending.start()
         self._schedule(self._config)
         self._scheduler.add_job(
             self._purge, "interval", seconds=PURGE_INTERVAL.total_seconds(), id="purge", next_run_time=datetime.now(UTC)
@@ -97,6 +102,7 @@ class Daemon:
     def _read(self) -> Config:
         config = self._load()
         config.read_secrets()
+        Keyring.find(config)
         if not config.mailbox:
             raise ConfigError("no mailbox is configured: add a [[mailbox]] to bounced.toml")
         return config
@@ -174,6 +180,7 @@ class Daemon:
         cut = threading.Timer(GRACE.total_seconds(), self._poller.abort)
         cut.start()
         self._scheduler.remove_all_jobs()
+        self._sending.join()
         self._pool.shutdown(wait=True)  # not by the scheduler: it would hold a lock that a failing poll waits for
         cut.cancel()
         self._scheduler.shutdown()

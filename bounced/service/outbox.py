@@ -41,6 +41,7 @@ MARGIN = timedelta(minutes=1)
 """So long before its lease ends a delivery is not begun any more."""
 LONGEST_TURN = 5.0
 """Seconds that a worker waits for a server's limit; what waits longer goes back to the queue."""
+TICK = 0.1
 INTERVAL = 1.0
 """Seconds between two looks at the queue."""
 CAUSES = {TlsError: Cause.TLS_FAILED, LoginError: Cause.LOGIN_FAILED, ConnectError: Cause.NETWORK_FAILURE}
@@ -61,21 +62,27 @@ class Outbox:
         self._limits: dict[str, Limit] | None = None
         self._limiter = Limiter({}, monotonic)
 
-    def run(self, config: Callable[[], Config], keyring: Keyring) -> None:
+    def run(self, config: Callable[[], Config]) -> None:
         """Delivers what is due until `stop`; `config`: the present one."""
         while not self._stop.is_set():
             self._wake.clear()
+            more = False
             try:
-                more = self.step(config(), keyring)
+                if keyring := Keyring.find(config()):  # without one nothing can have been queued
+                    more = self.step(config(), keyring)
             except BouncedError as error:
                 log.warning("outbox failed", error=str(error))
-                more = False
             except Exception:
                 log.exception("outbox failed")  # a bug that one message shows must not stop the others
-                more = False
             if not more:
-                self._wake.wait(INTERVAL)
+                self._wait()
         self._pool.shutdown(wait=True)
+
+    def _wait(self) -> None:
+        """Until a worker has ended, the time is over, or it is time to end."""
+        deadline = monotonic() + INTERVAL
+        while not self._wake.wait(TICK) and not self._stop.is_set() and monotonic() < deadline:
+            pass
 
     def drain(self, config: Config, keyring: Keyring) -> None:
         """Delivers what is due now, and waits for it."""

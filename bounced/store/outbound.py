@@ -412,8 +412,82 @@ def learn(connection: Connection, row: int, state: RecipientState, words: str | 
     connection.execute(update(table).where(*chosen).values(state=state.value, reply=words, changed_at=now))
 
 
-def address(connection: Connection, row: int) -> str:
+def address_of(connection: Connection, row: int) -> str:
     """Whom that row is about."""
     return connection.execute(
         select(tables.OutboundRecipient.address).where(tables.OutboundRecipient.id == row)
     ).scalar_one()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A delivery that is not done."""
+
+    delivery: int
+    state: str
+    company: str
+    user: str  # code
+    document: str | None
+    recipients: tuple[str, ...]
+    due_at: datetime
+    tries: int
+    last_error: str | None
+
+
+def waiting(connection: Connection, company_id: int | None = None) -> list[Waiting]:
+    """The outbox: what is queued, being sent or uncertain, the longest due first; of all companies or one."""
+    open_ones = [state.value for state in (State.QUEUED, State.CLAIMED, State.SENDING, State.UNCERTAIN)]
+    chosen = (
+        select(
+            tables.Delivery.id.label("delivery"),
+            tables.Delivery.state,
+            tables.Company.name.label("company"),
+            tables.User.code.label("user"),
+            tables.Outbound.document,
+            tables.Delivery.due_at,
+            tables.Delivery.tries,
+            tables.Delivery.last_error,
+        )
+        .join(tables.Outbound, tables.Outbound.id == tables.Delivery.outbound_id)
+        .join(tables.Company, tables.Company.id == tables.Outbound.company_id)
+        .join(tables.User, tables.User.id == tables.Outbound.user_id)
+        .where(tables.Delivery.state.in_(open_ones))
+        .order_by(tables.Delivery.due_at, tables.Delivery.id)
+    )
+    if company_id is not None:
+        chosen = chosen.where(tables.Outbound.company_id == company_id)
+    rows = [row._mapping for row in connection.execute(chosen)]
+    people: dict[int, list[str]] = {row["delivery"]: [] for row in rows}
+    recipient = tables.OutboundRecipient
+    named = (
+        select(recipient.delivery_id, recipient.address)
+        .join(tables.Delivery, tables.Delivery.id == recipient.delivery_id)
+        .where(tables.Delivery.state.in_(open_ones), recipient.state != RecipientState.SUPPRESSED.value)
+        .order_by(recipient.id)
+    )
+    for number, address in connection.execute(named):
+        if number in people:
+            people[number].append(address)
+    return [Waiting(**row, recipients=tuple(people[row["delivery"]])) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What is known of one recipient."""
+
+    address: str
+    state: str
+    reply: str | None
+    changed_at: datetime
+
+
+def fate(connection: Connection, outbound_id: UUID) -> list[Fate]:
+    """What is known of each recipient of a message, in its order."""
+    recipient = tables.OutboundRecipient
+    chosen = (
+        select(recipient.address, recipient.state, recipient.reply, recipient.changed_at)
+        .join(tables.Delivery, tables.Delivery.id == recipient.delivery_id)
+        .where(tables.Delivery.outbound_id == outbound_id)
+        .order_by(recipient.id)
+    )
+    return [Fate(*row) for row in connection.execute(chosen)]

@@ -108,6 +108,15 @@ def set_mail_sending_user(connection: Connection, company_id: int, code: str | N
     )
 
 
+def set_company(
+    connection: Connection, company_id: int, *, mass_mail: bool | None = None, suppress: bool | None = None
+) -> None:
+    """Set what is given: whether the company has the mass-mail module, whether it keeps a suppression list."""
+    given = {name: value for name, value in (("mass_mail", mass_mail), ("suppress", suppress)) if value is not None}
+    if given:
+        connection.execute(update(tables.Company).where(tables.Company.id == company_id).values(given))
+
+
 def put_users(connection: Connection, company_id: int, cards: Sequence[Mapping[str, str | None]]) -> None:
     """Add users, or change those whose code is known already.
 
