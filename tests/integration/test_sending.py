@@ -1,0 +1,108 @@
+"""What is sent, refused and bounced, tied together: our outbox, Postfix, Dovecot, our polls."""
+
+import json
+
+import pytest
+
+from tests.integration.running import Service, box
+from tests.servers.process import wait_for
+
+ADDRESS = "acme@event.data.example.net"
+DOMAIN = {"event_domain": "event.data.example.net"}
+
+REFUSALS = {
+    "gone@customer.example.com": ("550 5.1.1 User unknown", "user-unknown"),
+    "full@customer.example.com": ("552 5.2.2 Mailbox full", "mailbox-full"),
+    "moved@customer.example.com": ("551 5.1.6 User has moved", "mailbox-moved"),
+    "off@customer.example.com": ("550 5.2.1 The mailbox is disabled", "mailbox-disabled"),
+    "spf@partner.example.org": ("550 5.7.23 SPF validation failed", "spf-failed"),
+    "dmarc@partner.example.org": ("550 5.7.26 rejected because of the DMARC policy of the domain", "dmarc-failed"),
+    "listed@partner.example.org": ("554 5.7.1 Client host [192.0.2.25] blocked using zen.example.org", "ip-blocked"),
+    "relay@partner.example.org": ("554 5.7.1 Relay access denied", "relay-denied"),
+}
+AFTER_DATA = {
+    "spam@partner.example.org": ("554 5.7.1 Message rejected as spam by content filter", "spam-content"),
+    "virus@partner.example.org": ("554 5.7.1 A virus was found in the message", "virus-found"),
+}
+CAUSES = {recipient: cause for recipient, (_, cause) in (REFUSALS | AFTER_DATA).items()}
+
+
+def send(service: Service, *recipients: str, document: str, **options: str) -> str:
+    """Hand a message to the outbox; its id."""
+    given = [f for name, value in options.items() for f in (f"--{name}", value)]
+    to = [f for recipient in recipients for f in ("--to", recipient)]
+    answer = service.command(
+        *("send", "--company", "acme", "--user", "MARI", "--subject", f"{document} õ", "--text", "Palun maksa.\n"),
+        *("--document", document, *to, *given),
+    )
+    assert answer.returncode == 0, answer.stderr
+    return str(answer.stdout.strip())
+
+
+def add_user(service: Service, code: str = "MARI", **card: str) -> None:
+    """A user card of acme."""
+    card = {"name": "Mari Põld", "email": f"{code.lower()}@acme.example.com"} | card
+    options = [f for name, value in card.items() for f in (f"--{name.replace('_', '-')}", value)]
+    answer = service.command("users", "add", code, "--company", "acme", *options)
+    assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize("envelope", ["plain", "verp"])
+def test_each_bounce_is_tied_to_what_was_sent(start_dovecot, start_postfix, sink, new_service, envelope):
+    """Ten ways to be refused behind Directo's server: each event names message, user, document and sender config."""
+    dovecot = start_dovecot()
+    postfix = start_postfix(relay_port=sink.port, lmtp_port=dovecot.lmtp_port, main={"recipient_delimiter": "+"})
+    sink.rcpt |= {recipient: reply for recipient, (reply, _) in REFUSALS.items()}
+    sink.data |= {recipient: reply for recipient, (reply, _) in AFTER_DATA.items()}
+    relay = f"{postfix.host}:{postfix.port}"
+    service = new_service(
+        box(dovecot, "acme", username=ADDRESS), directo=DOMAIN | {"relay": relay, "envelope": envelope}
+    )
+    add_user(service, mail_sender="directo-reply-to")
+    service.start()
+    sent = {recipient: send(service, recipient, document=f"Invoice {n}") for n, recipient in enumerate(CAUSES, 1)}
+    several = send(service, "gone@customer.example.com", "fine@customer.example.com", document="Letter 7")
+    service.wait_for_events(11)
+    service.wait_until_quiet()
+
+    events = service.listed()
+    assert len(events) == 11
+    for event in events:
+        document = event["document"]
+        assert (event["matched_by"], event["forged"]) == ("verp" if envelope == "verp" else "envid", False)
+        assert (event["company"], event["user"], event["mode"]) == ("acme", "MARI", "directo-reply-to")
+        assert event["sender_config"]["server"] == {"host": postfix.host, "port": postfix.port}
+        assert event["outbound_id"] == (several if document == "Letter 7" else sent[event["recipient"]])
+        assert event["subject"] == f"{document} õ"
+        assert event["cause"] == CAUSES[event["recipient"]]
+    taken = sink.wait(1)
+    assert [message.recipients for message in taken] == [("fine@customer.example.com",)]
+    assert b"From: =?utf-8?" in taken[0].raw
+    assert b"Reply-To: mari@acme.example.com" in taken[0].raw
+    assert service.end() == 0
+
+
+def test_a_refusal_at_once_is_an_event(sink, new_service, dovecot, mailbox):
+    """Refused by the first server: the same event without any bounce; the other recipient gets the message."""
+    sink.rcpt["gone@customer.example.com"] = "550-5.1.1 No such\r\n550 5.1.1 user"
+    service = new_service(box(dovecot, mailbox.user), directo=DOMAIN | {"relay": f"127.0.0.1:{sink.port}"})
+    add_user(service)
+    service.start()
+    sent = send(service, "gone@customer.example.com", "fine@customer.example.com", document="Invoice 1")
+    service.wait_for_events(1)
+    (event,) = service.listed()
+    assert (event["source"], event["outbound_id"]) == (f"smtp:{sent}", sent)
+    assert (event["kind"], event["cause"], event["permanent"]) == ("bounce", "user-unknown", True)
+    assert (event["recipient"], event["smtp_code"], event["status"]) == ("gone@customer.example.com", 550, "5.1.1")
+    assert event["diagnostic"] == "550 5.1.1 No such 5.1.1 user"
+    assert [message.recipients for message in sink.wait(1)] == [("fine@customer.example.com",)]
+    assert sink.received[0].mail_from == "mari@acme.example.com"
+    wait_for(lambda: not outbox(service), seconds=20, what="an empty outbox")
+    assert service.end() == 0
+
+
+def outbox(service: Service) -> list[dict[str, object]]:
+    """What is not done."""
+    answer = service.command("outbox", "list", "--format", "jsonl")
+    assert answer.returncode == 0, answer.stderr
+    return [json.loads(line) for line in answer.stdout.splitlines()]
