@@ -21,7 +21,7 @@ def status(
     context: typer.Context,
     format: Annotated[Format, typer.Option(help="How the rows are written.")] = Format.TABLE,  # noqa: A002
 ) -> None:
-    """Show each mailbox's last poll, lag, backlog and last error."""
+    """Show each mailbox's last poll, lag, backlog and last error, and in the table what waits in the outbox."""
     from bounced.model import iso
 
     config = configuration(context)
@@ -39,6 +39,17 @@ def status(
         for name, row in _rows(config)
     )
     write(rows, format, columns=STATUS, keys=STATUS)
+    if format is Format.TABLE:
+        typer.echo(f"\noutbox: {_outbox(config)}")
+
+
+def _outbox(config: "Config") -> str:
+    from bounced.store import outbound
+    from bounced.store.engine import Store
+
+    with Store.open(config.database.url) as store, store.reading() as connection:
+        sizes = outbound.sizes(connection)
+    return ", ".join(f"{count} {state}" for state, count in sizes.items()) or "empty"
 
 
 def mailboxes(

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from bounced.errors import LeaseLostError
 from bounced.store import tables
@@ -469,6 +469,13 @@ def waiting(connection: Connection, company_id: int | None = None) -> list[Waiti
         if number in people:
             people[number].append(address)
     return [Waiting(**row, recipients=tuple(people[row["delivery"]])) for row in rows]
+
+
+def sizes(connection: Connection) -> dict[str, int]:
+    """How many deliveries are not done, by state."""
+    states = [state.value for state in (State.QUEUED, State.CLAIMED, State.SENDING, State.UNCERTAIN)]
+    chosen = select(tables.Delivery.state, func.count()).where(tables.Delivery.state.in_(states))
+    return dict(row._tuple() for row in connection.execute(chosen.group_by(tables.Delivery.state)))
 
 
 @dataclass(frozen=True, slots=True)
