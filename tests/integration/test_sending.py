@@ -101,6 +101,77 @@ def test_a_refusal_at_once_is_an_event(sink, new_service, dovecot, mailbox):
     assert service.end() == 0
 
 
+SUBMISSION = {
+    "smtpd_tls_security_level": "encrypt",
+    "smtpd_sasl_auth_enable": "yes",
+    "smtpd_sasl_type": "dovecot",
+    "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
+    "mynetworks": "192.0.2.0/24",
+}
+
+
+@pytest.fixture
+def submission(start_dovecot, start_postfix, sink, authority):
+    """A Postfix that takes mail after a login with TLS only, and brings bounces to the users' own mailboxes."""
+    dovecot = start_dovecot()
+    certificate, key = authority.issue("127.0.0.1")
+    tls = {"smtpd_tls_cert_file": str(certificate), "smtpd_tls_key_file": str(key)}
+    postfix = start_postfix(
+        relay_port=sink.port,
+        lmtp_port=dovecot.lmtp_port,
+        event_domain="acme.example.com",
+        main=SUBMISSION | tls | {"smtpd_sasl_path": f"inet:127.0.0.1:{dovecot.sasl_port}"},
+    )
+    return dovecot, postfix
+
+
+def test_through_the_companys_server(submission, sink, new_service, authority):
+    """Server from the mail sending user, login of her own; what bounces is found in her own mailbox."""
+    dovecot, postfix = submission
+    sink.rcpt["gone@customer.example.com"] = "550 5.1.1 User unknown"
+    own = box(dovecot, "mari", username="mari@acme.example.com", user="MARI")
+    service = new_service(own, send={"ca_file": str(authority.ca_file)})
+    service.environment["OWN"] = dovecot.password
+    add_user(service, "HQ", mail_sender="smtp", smtp_server=f"{postfix.host}:{postfix.port}")
+    add_user(service, smtp_username="mari@acme.example.com", password="env:OWN")
+    assert service.command("companies", "set", "acme", "--mail-sending-user", "HQ").returncode == 0
+    service.start()
+    sent = send(service, "gone@customer.example.com", document="Invoice 1042")
+    service.wait_for_events(1)
+    (event,) = service.listed()
+    assert (event["outbound_id"], event["matched_by"], event["cause"]) == (sent, "envid", "user-unknown")
+    assert (event["user"], event["mode"], event["mailbox"]) == ("MARI", "smtp", "mari")
+    config = event["sender_config"]
+    assert config["server_origin"] == {"source": "mail-sending-user", "card": "HQ"}
+    assert config["login"]["origin"] == {"source": "own-card", "card": "MARI"}
+    assert config["from_address"] == "mari@acme.example.com"
+    assert dovecot.password not in json.dumps(event) + service.log_text()
+    assert service.end() == 0
+
+
+def test_a_wrong_password_pauses_its_messages_only(submission, sink, new_service, authority):
+    """One event names the login, however often it is tried; when the card is mended, the message goes out."""
+    dovecot, postfix = submission
+    service = new_service(
+        box(dovecot, "mari", username="mari@acme.example.com", user="MARI"), send={"ca_file": str(authority.ca_file)}
+    )
+    server = f"{postfix.host}:{postfix.port}"
+    service.environment |= {"WRONG": "secret-but-wrong", "OWN": dovecot.password}
+    card = {"mail_sender": "smtp", "smtp_server": server, "smtp_username": "mari@acme.example.com"}
+    add_user(service, password="env:WRONG", **card)
+    service.start()
+    send(service, "fine@customer.example.com", document="Invoice 1")
+    service.wait_for_events(1)
+    (event,) = service.listed()
+    assert (event["cause"], event["recipient"], event["smtp_code"]) == ("login-failed", None, 535)
+    (waiting,) = outbox(service)
+    assert waiting["state"] == "queued"
+    assert "secret-but-wrong" not in json.dumps(event) + json.dumps(waiting) + service.log_text()
+    assert service.command("users", "set", "MARI", "--company", "acme", "--password", "env:OWN").returncode == 0
+    assert [message.recipients for message in sink.wait(1, seconds=90)] == [("fine@customer.example.com",)]
+    assert service.end() == 0
+
+
 def outbox(service: Service) -> list[dict[str, object]]:
     """What is not done."""
     answer = service.command("outbox", "list", "--format", "jsonl")
