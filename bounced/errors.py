@@ -38,3 +38,11 @@ class MailboxError(BouncedError):
 
 class InputError(BouncedError):
     """Something that a person or a program handed in cannot be used."""
+
+
+class LetterError(InputError):
+    """A letter cannot be sent as it was handed in.  `field`: what of it."""
+
+    def __init__(self, field: str, what: str) -> None:
+        super().__init__(f"{field}: {what}")
+        self.field = field

@@ -173,7 +173,7 @@ def add_suppression(context: typer.Context, address: Address, company: CompanyOp
     from bounced.send import recipients
     from bounced.store import suppressions as stored
 
-    wanted = recipients.read(address, "address").address
+    wanted = recipients.envelope_address(address)
     with database(context) as store, store.writing() as connection:
         if not stored.add(connection, _known(connection, company), wanted):
             raise InputError(f"{plain(wanted)} is on the list of {plain(company)} already")

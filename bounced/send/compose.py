@@ -1,189 +1,240 @@
-"""A letter as a message (RFC 5322, RFC 2045-2047): octets of 7 bits, so that no server has to convert it.
+"""A letter -> the message that is sent: the same octets for the same letter.
 
-Only an address beyond ASCII needs more (RFC 6532); names, subjects, texts and the names of attachments never do.
-Whose message it is stands in front, apart from the rest: the sender config that it finally goes out with gives it.
+All of it is 7-bit lines, so that no server on the way has to convert it; only an address whose local part is beyond
+ASCII stands in its field as it is (RFC 6532), and takes a server that offers SMTPUTF8.
+Sources: RFC 5322 (message), RFC 2045 §6, RFC 2046 §5 (bodies), RFC 2183 (attachments).
 """
 
-import mimetypes
+import binascii
 import re
-from collections.abc import Sequence
+from base64 import encodebytes
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.header import Header
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime, quote
+from email.utils import format_datetime
+from hashlib import blake2b
+from mimetypes import MimeTypes
+from pathlib import PurePosixPath
 from uuid import UUID
 
+from bounced.errors import InputError, LetterError
 from bounced.log import CONTROLS
-from bounced.send.recipients import LetterError, Recipient
+from bounced.send import headers
+from bounced.send.recipients import ascii_domain, envelope_address, read_all
 from bounced.send.sender import SenderConfig
 
 TRACE = "X-Directo-Trace"
-"""The field that tells a message of ours again wherever it is returned: the outbound message's id."""
-WIDTH = 76
-"""Characters of a header's line, as far as it can be folded (RFC 5322 §2.1.1, RFC 2047 §2)."""
-MAX_SUBJECT = 10_000
-MAX_NAME = 255
-POLICY = SMTP.clone(cte_type="7bit")
-MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,126}/[a-z0-9][a-z0-9.+-]{0,126}", re.ASCII)
-PLAIN_NAME = re.compile(r"[\w!#$%&'*+/=?^`{|}~ -]{1,60}", re.ASCII)
+"""The field that leads from a returned message to what was sent."""
+
+MAX_SHOWN = 100  # characters of an address in an error
+MAX_UNFOLDED = 900  # characters of an id or a media type, so that its line has less than 998 (RFC 5322 §2.1.1)
+
+UNFIT = re.compile(r"[\x00\ud800-\udfff]")  # for a body; other control characters may stand there
+PLAIN = re.compile(rb"(?:[\t -~]{0,78}\r\n)*")  # needs no encoding
+ID = re.compile(rf"[!-~]{{1,{MAX_UNFOLDED}}}")
+WORD = r"[A-Za-z0-9!#$&^_.+-]+"
+MEDIA_TYPE = re.compile(rf'{WORD}/{WORD}(?:; ?{WORD}=(?:{WORD}|"[ !#-\[\]-~]*"))*')
+
+UNKNOWN_TYPE = "application/octet-stream"
+MEDIA_TYPES = {
+    **MimeTypes().types_map[True],  # Python's own; what the machine has beside them differs
+    ".asice": "application/vnd.etsi.asic-e+zip",
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
+    ".odt": "application/vnd.oasis.opendocument.text",
+    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """A file that goes along."""
+    """A file that goes with a letter."""
 
-    name: str
+    name: str  # of a path, the last part is used
     content: bytes = field(repr=False)
-    media_type: str | None = None  # None: told by the name
+    media_type: str | None = None  # "application/pdf"; None: what the name tells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """What somebody wants to send."""
+    """What is handed over to be sent."""
 
     subject: str
-    to: tuple[str, ...]
-    cc: tuple[str, ...] = ()
-    bcc: tuple[str, ...] = ()
+    to: tuple[str, ...]  # each as recipients.read takes it
     text: str | None = field(default=None, repr=False)
     html: str | None = field(default=None, repr=False)
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
     attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Whose message it is."""
+    """Whom a letter is from.  Addresses are bare."""
 
     from_address: str
-    display_name: str | None = None
-    reply_to: str | None = None
+    display_name: str | None
+    reply_to: str | None
 
 
-def compose(
-    letter: Letter,
-    to: Sequence[Recipient],
-    cc: Sequence[Recipient],
-    *,
-    message_id: str,
-    outbound_id: UUID,
-    date: datetime,
-) -> bytes:
-    """The message but for whose it is, lines ending in CR LF.
+def compose(letter: Letter, *, message_id: str, trace: str, date: datetime) -> bytes:
+    """The message but for whose it is, with CRLF line ends.
 
-    to, cc      the letter's recipients who are named in the header
-    message_id  without angle brackets
-    raises      LetterError: a control character, or nothing to say
+    Hidden recipients (bcc) are checked, and stand nowhere in it.
+
+    message_id  with its angle brackets
+    trace       printable ASCII without blanks
+    date        aware
+    raises      LetterError: something cannot be sent as it is; nothing brings in a field of its own
     """
-    fields = [
-        ("Date", format_datetime(date)),
-        ("Message-ID", f"<{message_id}>"),
-        ("Subject", _unstructured("Subject", checked("subject", letter.subject, MAX_SUBJECT))),
-        *((name, _mailboxes(name, people)) for name, people in (("To", to), ("Cc", cc)) if people),
-        (TRACE, str(outbound_id)),
+    to, cc = _recipients("to", letter.to), _recipients("cc", letter.cc)
+    _recipients("bcc", letter.bcc)
+    fields = [headers.field("Date", [format_datetime(date)])]
+    if to or not cc:  # a server might add a line of its own where all recipients are hidden
+        fields.append(headers.field("To", headers.mailboxes(to) or ["undisclosed-recipients:;"]))
+    if cc:
+        fields.append(headers.field("Cc", headers.mailboxes(cc)))
+    fields += [
+        headers.field("Subject", headers.text(checked("subject", letter.subject))),
+        headers.field("Message-ID", [_id("message id", message_id)]),
+        headers.field(TRACE, [_id("trace", trace)]),
+        headers.field("MIME-Version", ["1.0"]),
     ]
-    return _lines(fields) + _content(letter).as_bytes(policy=POLICY)
+    return "".join(fields).encode() + _content(letter)
 
 
 def sign(message: bytes, identity: Identity) -> bytes:
-    """A composed message with From and Reply-To in front.
+    """A composed message with From and Reply-To in front: the sender config that it finally goes out with tells these.
 
-    raises   LetterError: a control character
+    raises      LetterError: they cannot stand there
     """
-    name = None if identity.display_name is None else checked("display name", identity.display_name, MAX_NAME)
-    author = Recipient(name, identity.from_address, identity.from_address)
-    fields = [("From", _mailboxes("From", [author]))]
+    name = checked("display name", identity.display_name or "")
+    fields = [headers.field("From", headers.mailboxes([(name, _address("from", identity.from_address))]))]
     if identity.reply_to:
-        fields.append(("Reply-To", identity.reply_to))
-    return _lines(fields) + message
+        fields.append(headers.field("Reply-To", [_address("reply-to", identity.reply_to)]))
+    return "".join(fields).encode() + message
 
 
 def identity_of(config: SenderConfig) -> Identity:
-    """Whose message it is that goes out with a sender config."""
+    """Whom a letter is from that goes out with a sender config."""
     return Identity(from_address=config.from_address, display_name=config.display_name, reply_to=config.reply_to)
 
 
-def new_message_id(outbound_id: UUID, from_address: str) -> str:
-    """A Message-ID in the domain of the sender: what is malformed is replaced by some servers."""
-    return f"{outbound_id}@{from_address.rpartition('@')[2]}"
+def message_id(outbound_id: UUID, domain: str) -> str:
+    """The Message-ID of an outbound message, with its angle brackets.
 
-
-def _lines(fields: Sequence[tuple[str, str]]) -> bytes:
-    return "".join(f"{name}: {value}\r\n" for name, value in fields).encode()
-
-
-def checked(what: str, text: str, limit: int) -> str:
-    """`text`, if it may stand in a header.  Raises LetterError."""
-    if CONTROLS.search(text):
-        raise LetterError(f"{what}: it has control characters")
+    domain   that of the From address: servers replace an id whose domain is not real
+    raises   LetterError: it is no domain
+    """
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise LetterError(f"{what}: it is not Unicode text") from None
-    if len(text) > limit:
-        raise LetterError(f"{what}: it has more than {limit} characters")
-    return text
+        return f"<{outbound_id}@{ascii_domain(domain)}>"
+    except InputError as error:
+        raise LetterError("message id", str(error)) from None
 
 
-def _unstructured(name: str, text: str) -> str:
-    """A text in a header, folded; in encoded words where it must be."""
-    plain = text.isascii() and "=?" not in text and all(len(word) < WIDTH for word in text.split(" "))
-    header = Header(text, "us-ascii" if plain else "utf-8", maxlinelen=WIDTH, header_name=name)
-    return header.encode(linesep="\r\n")
+def checked(name: str, value: str) -> str:
+    """`value`, if nothing in it steers a header or a terminal.  Raises LetterError."""
+    if found := CONTROLS.search(value):
+        raise LetterError(name, f"the character U+{ord(found[0]):04X} is not allowed in it")
+    return value
 
 
-def _mailboxes(field_name: str, people: Sequence[Recipient]) -> str:
-    return ",\r\n ".join(_mailbox(field_name, person) for person in people)
+def _id(name: str, value: str) -> str:
+    if not ID.fullmatch(value):
+        raise LetterError(name, f"it has 1 to {MAX_UNFOLDED} printable ASCII characters, and no blanks")
+    return value
 
 
-def _mailbox(field_name: str, person: Recipient) -> str:
-    if not person.name:
-        return person.address
-    if PLAIN_NAME.fullmatch(person.name) and "=?" not in person.name:
-        return f'"{quote(person.name)}" <{person.address}>'
-    words = Header(person.name, "utf-8", maxlinelen=WIDTH, header_name=field_name).encode(linesep="\r\n")
-    return f"{words}\r\n <{person.address}>"
-
-
-def _content(letter: Letter) -> EmailMessage:
-    message = EmailMessage(policy=POLICY)
-    text, html = (_body(name, body) for name, body in (("text", letter.text), ("html", letter.html)))
-    if text is None and html is None and not letter.attachments:
-        raise LetterError("the message is empty: it has neither text nor HTML nor an attachment")
-    if text is not None or html is None:
-        message.set_content(text or "")
-    if html is not None:
-        if text is None:
-            message.set_content(html, subtype="html")
-        else:
-            message.add_alternative(html, subtype="html")
-    for attachment in letter.attachments:
-        name = checked("attachment's name", attachment.name, MAX_NAME)
-        name = name.replace("\\", "/").rpartition("/")[2].strip() or "attachment"
-        kind, _, detail = _media_type(attachment, name).partition("/")
-        message.add_attachment(attachment.content, maintype=kind, subtype=detail, filename=name)
-    return message
-
-
-def _body(what: str, text: str | None) -> str | None:
-    if text is None:
-        return None
-    if "\0" in text:
-        raise LetterError(f"{what}: it has a NUL character")
+def _address(name: str, written: str) -> str:
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise LetterError(f"{what}: it is not Unicode text") from None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+        return envelope_address(written)
+    except InputError as error:
+        raise LetterError(name, _about(written, str(error))) from None
 
 
-def _media_type(attachment: Attachment, name: str) -> str:
-    if attachment.media_type is None:
-        found = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    else:
-        found = attachment.media_type.lower()
-        if not MEDIA_TYPE.fullmatch(found):
-            raise LetterError(f"attachment {name!a}: its type is none: {attachment.media_type[:100]!a}")
-    # these would be taken apart on the way, and need not be what they say
-    return "application/octet-stream" if found.startswith(("multipart/", "message/")) else found
+def _recipients(name: str, written: Iterable[str]) -> list[tuple[str | None, str]]:
+    recipients = read_all(written)
+    for refused in recipients.unusable:
+        raise LetterError(name, _about(refused.written, refused.reason))
+    return [(recipient.name, recipient.envelope) for recipient in recipients.usable]
+
+
+def _about(written: str, reason: str) -> str:
+    return f"{written[:MAX_SHOWN]!r}: {reason}"
+
+
+def _content(letter: Letter) -> bytes:
+    """All that follows the fields of the message itself, those that describe its body first."""
+    bodies = []
+    if letter.text is not None or letter.html is None:
+        bodies.append(_text("text", "text/plain", letter.text or ""))
+    if letter.html is not None:
+        bodies.append(_text("html", "text/html", letter.html))
+    body = bodies[0] if len(bodies) == 1 else _multipart("multipart/alternative", bodies)
+    if not letter.attachments:
+        return body
+    attachments = [_attachment(f"attachment {number}", one) for number, one in enumerate(letter.attachments, start=1)]
+    return _multipart("multipart/mixed", [body, *attachments])
+
+
+def _text(name: str, media_type: str, written: str) -> bytes:
+    """A part that ends with a line end.  CR, LF and CRLF end a line alike."""
+    if found := UNFIT.search(written):
+        raise LetterError(name, f"the character U+{ord(found[0]):04X} is not allowed in it")
+    lines = re.split(r"\r\n|\r|\n", written)
+    content = "\r\n".join(lines if not lines[-1] else [*lines, ""]).encode()
+    described = headers.described(media_type, charset="utf-8")
+    if PLAIN.fullmatch(content):
+        return _part(described, "7bit", content)
+    quoted, coded = binascii.b2a_qp(content), _base64(content)
+    if len(quoted) <= len(coded):
+        return _part(described, "quoted-printable", quoted)
+    return _part(described, "base64", coded)
+
+
+def _attachment(which: str, attachment: Attachment) -> bytes:
+    name = re.split(r"[/\\]", checked(f"{which} name", attachment.name))[-1].strip()
+    if not name.strip("."):
+        name = "attachment"
+    media_type = attachment.media_type
+    if media_type is None:
+        media_type = MEDIA_TYPES.get(PurePosixPath(name).suffix.lower(), UNKNOWN_TYPE)
+    elif len(media_type) > MAX_UNFOLDED or not MEDIA_TYPE.fullmatch(media_type):
+        raise LetterError(f"{which} media type", "it is not written like application/pdf")
+    if media_type.lower().startswith(("message/", "multipart/")):  # may not be base64 (RFC 2045 §6.4)
+        media_type = UNKNOWN_TYPE
+    disposition = headers.field("Content-Disposition", headers.described("attachment", filename=name))
+    described = [media_type]
+    if re.match("text/(?!.*charset=)", media_type, re.I) and _is_utf8(attachment.content):
+        described = headers.described(media_type, charset="utf-8")
+    return _part(described, "base64", _base64(attachment.content), disposition)
+
+
+def _multipart(media_type: str, parts: Sequence[bytes]) -> bytes:
+    # nobody can write a text that holds its own hash; "=_" is in no encoded one (RFC 2045 §6.7)
+    boundary = "=_" + blake2b(b"".join(parts), digest_size=16).hexdigest()
+    between = f"--{boundary}\r\n".encode()
+    content = b"".join(between + part + b"\r\n" for part in parts) + f"--{boundary}--\r\n".encode()
+    return _part(headers.described(media_type, boundary=boundary), "7bit", content)
+
+
+def _part(described: Sequence[str], encoding: str, content: bytes, disposition: str = "") -> bytes:
+    """Content with the fields that describe it.
+
+    described  the words of its media type
+    """
+    content_type = headers.field("Content-Type", described)
+    return f"{content_type}{disposition}Content-Transfer-Encoding: {encoding}\r\n\r\n".encode() + content
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _base64(content: bytes) -> bytes:
+    return encodebytes(content).replace(b"\n", b"\r\n")

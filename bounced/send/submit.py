@@ -11,10 +11,9 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from bounced.config import Config
-from bounced.errors import InputError
+from bounced.errors import InputError, LetterError
 from bounced.send import cards, compose, recipients
 from bounced.send.compose import Letter
-from bounced.send.recipients import LetterError, Recipient
 from bounced.send.record import Subject, record
 from bounced.send.refusal import evidence_of, suppressed
 from bounced.send.sender import SenderConfig
@@ -26,6 +25,8 @@ from bounced.store.people import MailSender
 MAX_RECIPIENTS = 1_000
 """Of one message: ten times what every server takes in one transaction (RFC 5321 §4.5.3.1.8)."""
 MAX_DOCUMENT = 255
+MAX_SHOWN = 80
+"""Characters of a bad address in an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +64,19 @@ def submit(
     if mass:
         check_mass_mail(sender, config.directo, has_module=owner.mass_mail)
     if document is not None:
-        compose.checked("document", document, MAX_DOCUMENT)
-    to, cc, everybody = _everybody(letter)
+        compose.checked("document", document)
+        if len(document) > MAX_DOCUMENT:
+            raise LetterError("document", f"it has more than {MAX_DOCUMENT} characters")
+    everybody = _everybody(letter)
     left_out = suppressions.among(connection, owner.id, everybody) if owner.suppress else set()
     wanted = [address for address in everybody if address not in left_out]
     if not wanted:
-        raise LetterError("no recipient is left: all of them are on the company's suppression list")
+        raise LetterError("recipients", "none is left: all of them are on the company's suppression list")
     now, outbound_id = datetime.now(UTC), new_id()
-    message_id = compose.new_message_id(outbound_id, sender.from_address)
-    raw = compose.compose(letter, to, cc, message_id=message_id, outbound_id=outbound_id, date=now)
+    message_id = compose.message_id(outbound_id, sender.from_address.rpartition("@")[2])
+    raw = compose.compose(letter, message_id=message_id, trace=str(outbound_id), date=now)
     compose.sign(raw, compose.identity_of(sender))  # whether it can be
+    message_id = message_id.strip("<>")
     row = outbound.keep_sender_config(connection, owner.id, sender.digest(), sender.snapshot())
     message = outbound.Outbound(
         id=outbound_id,
@@ -101,18 +105,16 @@ def submit(
     return Submitted(outbound_id, tuple(sorted(left_out)))
 
 
-def _everybody(letter: Letter) -> tuple[list[Recipient], list[Recipient], list[str]]:
-    """The recipients in To and in Cc, and the addresses of all."""
-    to, cc, bcc = (
-        recipients.read_all(texts, field)
-        for field, texts in (("To", letter.to), ("Cc", letter.cc), ("Bcc", letter.bcc))
-    )
-    by_envelope = {one.envelope.lower(): one.address for one in reversed((*to, *cc, *bcc))}
-    if not by_envelope:
-        raise LetterError("the message has no recipient")
-    if len(by_envelope) > MAX_RECIPIENTS:
-        raise LetterError(f"the message has more than {MAX_RECIPIENTS} recipients")
-    return to, cc, list(reversed(by_envelope.values()))
+def _everybody(letter: Letter) -> list[str]:
+    """Whom a letter is for, as mail servers are told it; who is named twice gets it once."""
+    found = recipients.read_all((*letter.to, *letter.cc, *letter.bcc))
+    for refused in found.unusable:
+        raise LetterError("recipient", f"{refused.written[:MAX_SHOWN]!a}: {refused.reason}")
+    if not found.usable:
+        raise LetterError("recipients", "there is none")
+    if len(found.usable) > MAX_RECIPIENTS:
+        raise LetterError("recipients", f"there are more than {MAX_RECIPIENTS}")
+    return [one.envelope for one in found.usable]
 
 
 def _transactions(addresses: Sequence[str], sender: SenderConfig, config: Config) -> list[list[str]]:

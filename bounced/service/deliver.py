@@ -41,7 +41,7 @@ class Job:
 
     claimed: Claimed
     sender_config_id: int
-    recipients: Mapping[str, Recipient]  # by the address in the envelope
+    recipients: Mapping[str, Recipient]  # by address
     about: Subject
     envelope: Envelope
     raw: bytes

@@ -104,7 +104,7 @@ class Preparation:
         raw = outbound.raw(self._connection, message.id)
         if raw is None:
             raise BouncedError("the message's bytes were purged")
-        named = {recipients.read(who.address, "recipient").envelope: who for who in one.recipients}
+        named = {who.address: who for who in one.recipients}
         token = tokens.sign(self._keyring, sender.company.name, one.id)
         config = sender.config
         signed = compose.sign(raw, compose.identity_of(config))
@@ -135,8 +135,9 @@ class Preparation:
 
     def _envelope_sender(self, config: SenderConfig, token: str) -> str:
         """The plain one, or with VERP the one that tells this delivery, where a local part has room for it."""
-        local, _, domain = config.envelope_sender.rpartition("@")
+        plain = recipients.envelope_address(config.envelope_sender)
+        local, _, domain = plain.rpartition("@")
         verp = config.mode is MailSender.DIRECTO_REPLY_TO and self._config.directo.envelope == "verp"
-        if verp and len(local) + 1 + len(token) <= recipients.MAX_LOCAL_PART:
+        if verp and len(local) + 1 + len(token) <= recipients.MAX_LOCAL:
             return f"{local}+{token}@{domain}"
-        return config.envelope_sender
+        return plain
