@@ -307,6 +307,38 @@ def import_users(
     typer.echo(f"{len(rows)} users")
 
 
+@users.command("login")
+def login(
+    context: typer.Context,
+    code: str,
+    company: Annotated[str | None, typer.Option(help="Needed when several companies have such a user.")] = None,
+    application: Annotated[
+        bool, typer.Option("--application", help="Log the application in, by its own secret, instead of a person.")
+    ] = False,
+) -> None:
+    """Log a user in to Microsoft 365; what keeps the login is put on the card, encrypted."""
+    from bounced.keys import Keyring
+    from bounced.send import cards
+    from bounced.send.microsoft import Application
+    from bounced.store.people import Credential
+
+    config = configuration(context)
+    keyring = Keyring.open(config)
+    microsoft = Application(config.microsoft365, config.send.ca_file)
+    with database(context) as store:
+        with store.reading() as connection:
+            user = _user(connection, code, company)
+        if application:
+            grant = microsoft.log_in()
+        else:
+            waiting = microsoft.start()
+            lines([f"Open {waiting.url} in a browser, enter the code {waiting.code}, and log in as {user.code}."])
+            grant = waiting.finish()
+        with store.writing() as connection:
+            cards.keep_secret(connection, keyring, user.id, Credential.TOKEN, grant.cache)
+    lines([f"{user.code} is logged in to Microsoft 365{f' as {grant.account}' if grant.account else ''}"])
+
+
 def _company_id(connection: "Connection", name: str) -> int:
     from bounced.store import people
 

@@ -159,6 +159,7 @@ class Microsoft365(Table):
     authority: str = Field(
         "https://login.microsoftonline.com/common", pattern=r"^https://", description="Its authority."
     )
+    server: str = Field("smtp.office365.com:587", description="host:port; a national cloud has another one.")
 
 
 class Retention(Table):

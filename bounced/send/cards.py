@@ -25,6 +25,7 @@ def sender_config(connection: Connection, company: people.Company, user: people.
         config.directo,
         company=company.name,
         allow_plaintext_login=config.send.allow_plaintext_login,
+        microsoft365=config.microsoft365.server,
     )
 
 

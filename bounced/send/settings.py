@@ -26,7 +26,7 @@ from bounced.send.servers import IMPLICIT_TLS, Server, preset_of, read_server
 from bounced.store.people import MailSender, SmtpTls, email_key
 from parsers.address import bare
 
-MICROSOFT365 = Server("smtp.office365.com", 587)
+MICROSOFT365 = "smtp.office365.com:587"
 DEFAULT = Origin(Source.DEFAULT)
 
 MAX_TEXT = 255  # characters of a code, a name or a user name (RFC 4616 §2 has as many octets of the latter)
@@ -61,13 +61,21 @@ class Card:
 
 
 def resolve(
-    user: Card, sending: Card | None, directo: Directo, *, company: str, allow_plaintext_login: bool
+    user: Card,
+    sending: Card | None,
+    directo: Directo,
+    *,
+    company: str,
+    allow_plaintext_login: bool,
+    microsoft365: str = MICROSOFT365,
 ) -> SenderConfig:
     """The settings that the user's mail goes out with.
 
     sending  the card of the mail sending user; None: the company has none.  It may be the user's own.
     company  its name, the local part of its event address
-    raises   SettingsError: it cannot work, with the card, the field and what to do; ConfigError: [directo] is wrong
+    microsoft365  Microsoft's server for mode microsoft365, host:port
+    raises   SettingsError: it cannot work, with the card, the field and what to do; ConfigError: [directo] or
+             [microsoft365] is wrong
     """
     for card in filter(None, (user, sending)):
         _clean(card, "code", card.code)
@@ -77,7 +85,8 @@ def resolve(
         case MailSender.SMTP:
             way = _smtp(user, sending, allow_plaintext_login=allow_plaintext_login)
         case MailSender.MICROSOFT365:
-            way = _microsoft365(user, sending if mode_card is sending else None)
+            server = _configured(microsoft365, "[microsoft365] server")
+            way = _microsoft365(user, sending if mode_card is sending else None, server)
         case MailSender.DIRECTO | MailSender.DIRECTO_REPLY_TO:
             way = _directo(directo)
     address = _address(user)
@@ -168,7 +177,7 @@ def _smtp(user: Card, sending: Card | None, *, allow_plaintext_login: bool) -> _
     return way
 
 
-def _microsoft365(user: Card, sending: Card | None) -> _Way:
+def _microsoft365(user: Card, sending: Card | None, server: Server) -> _Way:
     """How it leaves in that mode.
 
     sending  the mail sending user, if the mail sender is that user's
@@ -187,7 +196,7 @@ def _microsoft365(user: Card, sending: Card | None) -> _Way:
         f"Microsoft 365 wants the right Send As, or Send on Behalf, where a user name ({username}) is not the From"
     )
     same = email_key(username) == email_key(_address(user))
-    return _Way(server=MICROSOFT365, tls=SmtpTls.STARTTLS, login=login, warnings=() if same else (warning,))
+    return _Way(server=server, tls=SmtpTls.STARTTLS, login=login, warnings=() if same else (warning,))
 
 
 def _password(user: Card, sending: Card | None, server: Server) -> Login | None:
@@ -263,10 +272,14 @@ def _origin(user: Card, card: Card | None) -> Origin:
 
 
 def _relay(directo: Directo) -> Server:
+    return _configured(directo.relay, "[directo] relay")
+
+
+def _configured(server: str, key: str) -> Server:
     try:
-        return read_server(directo.relay)
+        return read_server(server)
     except ValueError as error:
-        raise ConfigError(f"[directo] relay: {error}") from None
+        raise ConfigError(f"{key}: {error}") from None
 
 
 def _address(card: Card) -> str:

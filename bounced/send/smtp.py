@@ -9,7 +9,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bounced.send.auth import Login, log_in
@@ -68,6 +68,10 @@ class Session:
         self._line: Line | None = None
         self._server = route.host
         self._opened = self._used = 0.0
+
+    def log_in_as(self, login: Login) -> None:
+        """With which login it opens the next time."""
+        self._route = replace(self._route, login=login)
 
     @property
     def is_usable(self) -> bool:

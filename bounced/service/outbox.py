@@ -19,10 +19,11 @@ from bounced.errors import BouncedError, LeaseLostError
 from bounced.keys import Keyring
 from bounced.send.failure import ConnectError, ConnectionLostError, LoginError, TlsError, TransportError
 from bounced.send.limiter import Limiter
+from bounced.send.microsoft import TokenError
 from bounced.send.record import record
 from bounced.send.refusal import refused
 from bounced.send.smtp import Session
-from bounced.service import lease
+from bounced.service import lease, microsoft
 from bounced.service.deliver import Job, attempt, back_off, evidence, noting, queue_again
 from bounced.service.prepare import Preparation, Way, mended, use_mended
 from bounced.store import outbound
@@ -50,7 +51,12 @@ LOOK_AGAIN = 5.0
 TICK = 0.1
 INTERVAL = 1.0
 """Seconds between two looks at the queue."""
-CAUSES = {TlsError: Cause.TLS_FAILED, LoginError: Cause.LOGIN_FAILED, ConnectError: Cause.NETWORK_FAILURE}
+CAUSES = (
+    (TlsError, Cause.TLS_FAILED),
+    (LoginError, Cause.LOGIN_FAILED),
+    (TokenError, Cause.LOGIN_FAILED),
+    (ConnectError, Cause.NETWORK_FAILURE),
+)
 """Why a way is paused, where the server's words do not say it."""
 
 
@@ -131,7 +137,7 @@ class Outbox:
         if back or uncertain:
             log.warning("outbox recovered", queued=back, uncertain=len(uncertain))
         for way in ways:
-            self._begin(way, config.send.retry_for)
+            self._begin(way, config, keyring)
         return len(claimed) == AT_A_TIME
 
     def _look_for_mended_cards(self, config: Config, now: datetime) -> None:
@@ -143,13 +149,13 @@ class Outbox:
             with self._store.writing() as connection:
                 use_mended(connection, config, changed, now)
 
-    def _begin(self, way: Way, retry_for: timedelta) -> None:
+    def _begin(self, way: Way, config: Config, keyring: Keyring) -> None:
         way.workers = min(CONNECTIONS, -(-len(way.jobs) // PER_CONNECTION))
         with self._lock:
             self._held.update(job.claimed.id for job in way.jobs)
             self._busy.update(way.configs)
         for _ in range(way.workers):
-            self._pool.submit(self._work, way, retry_for).add_done_callback(lambda done: self._end(way, done))
+            self._pool.submit(self._work, way, config, keyring).add_done_callback(lambda done: self._end(way, done))
 
     def _end(self, way: Way, done: Future[None]) -> None:
         """A worker has ended; with the last one the way is free, and what is left of it back in the queue."""
@@ -170,7 +176,7 @@ class Outbox:
                 self._busy.difference_update(way.configs)
         self._wake.set()
 
-    def _work(self, way: Way, retry_for: timedelta) -> None:
+    def _work(self, way: Way, config: Config, keyring: Keyring) -> None:
         """One connection's share of a way."""
         host = way.route.host
         if not self._limiter.connect(host):
@@ -180,10 +186,10 @@ class Outbox:
         way.sessions.append(session)
         try:
             while way.jobs and self._has_turn(way):
-                if not session.is_usable and not self._open(session, way, retry_for):
+                if not session.is_usable and not self._open(session, way, config, keyring):
                     return
                 if job := _next(way):
-                    self._try(session, job, retry_for)
+                    self._try(session, job, config.send.retry_for)
         finally:
             way.sessions.remove(session)
             session.close()
@@ -213,10 +219,10 @@ class Outbox:
             with self._lock:
                 self._held.discard(job.claimed.id)
 
-    def _open(self, session: Session, way: Way, retry_for: timedelta) -> bool:
+    def _open(self, session: Session, way: Way, config: Config, keyring: Keyring) -> bool:
         """Whether there is a connection.  Where there can be none the way is paused; where it is one too many, not."""
         try:
-            session.open()
+            self._connect(session, way, config, keyring)
         except TransportError as error:
             failed = error
         except Exception as bug:
@@ -228,8 +234,20 @@ class Outbox:
         if any(other.is_usable for other in way.sessions):
             log.info("one connection less", server=way.route.host, error=str(failed))
         else:
-            self._pause(way, _rest(way), failed, retry_for)
+            self._pause(way, _rest(way), failed, config.send.retry_for)
         return False
+
+    def _connect(self, session: Session, way: Way, config: Config, keyring: Keyring) -> None:
+        """With a token where one is needed: the one in hand, and if that is refused a new one."""
+        if way.account is None:
+            session.open()
+            return
+        try:
+            session.log_in_as(microsoft.log_in(self._store, config, keyring, *way.account, fresh=False))
+            session.open()
+        except LoginError:
+            session.log_in_as(microsoft.log_in(self._store, config, keyring, *way.account, fresh=True))
+            session.open()
 
     def _pause(self, way: Way, jobs: list[Job], error: TransportError, retry_for: timedelta) -> None:
         """Nothing goes this way for a while; one event tells of it, however often it fails."""
@@ -281,5 +299,5 @@ def incident(error: TransportError, job: Job) -> Report:
         host=job.about.snapshot["server"]["host"],
         evidence=evidence(job.claimed),
         final=not error.retry,
-        otherwise=CAUSES.get(type(error), Cause.UNKNOWN),
+        otherwise=next((cause for kind, cause in CAUSES if isinstance(error, kind)), Cause.UNKNOWN),
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,11 +30,19 @@ from bounced.store.people import Credential, MailSender
 log = logs.get(__name__)
 
 
+class Account(NamedTuple):
+    """A login at Microsoft 365."""
+
+    user_id: int  # row of the card that it is on
+    username: str
+
+
 @dataclass(slots=True)
 class Way:
     """Deliveries that share connections."""
 
     route: Route
+    account: Account | None  # whose token at Microsoft 365 it needs beside the route
     workers: int = 0
     sessions: list[Session] = field(default_factory=list)  # of the workers
     jobs: deque[Job] = field(default_factory=deque)
@@ -48,6 +57,7 @@ class _Sender:
     row: int
     company: people.Company
     route: Route
+    account: Account | None
 
 
 class Preparation:
@@ -59,7 +69,7 @@ class Preparation:
 
     def ways(self, claimed: Iterable[Claimed]) -> list[Way]:
         """The deliveries that can be tried; what cannot be goes back into the queue with the reason."""
-        ways: dict[Route, Way] = {}
+        ways: dict[tuple[Route, Account | None], Way] = {}
         for one in claimed:
             try:
                 sender = self._sender(one.message.user_id, one.message.company_id)
@@ -77,7 +87,8 @@ class Preparation:
                 outbound.use_sender_config(
                     self._connection, one.message.sender_config_id, one.message.user_id, sender.row, datetime.now(UTC)
                 )
-            way = ways.setdefault(sender.route, Way(route=sender.route))
+            key = (sender.route, sender.account)
+            way = ways.setdefault(key, Way(*key))
             way.jobs.append(job)
             way.configs.add(sender.row)
         return list(ways.values())
@@ -103,26 +114,28 @@ class Preparation:
         if user_id not in self._senders:
             company, config = _present(self._connection, self._config, user_id, company_id)
             row = outbound.keep_sender_config(self._connection, company_id, config.digest(), config.snapshot())
-            self._senders[user_id] = _Sender(config, row, company, self._route(config, company_id))
+            route, account = self._route(config, company_id)
+            self._senders[user_id] = _Sender(config, row, company, route, account)
         return self._senders[user_id]
 
-    def _route(self, config: SenderConfig, company_id: int) -> Route:
-        return Route(
+    def _route(self, config: SenderConfig, company_id: int) -> tuple[Route, Account | None]:
+        login, account = None, None
+        if config.login is not None:
+            user_id = cards.owner_of_login(self._connection, company_id, config)
+            if config.mode is MailSender.MICROSOFT365:
+                account = Account(user_id, config.login.username)
+            else:
+                secret = cards.secret(self._connection, self._keyring, user_id, Credential.PASSWORD)
+                login = auth.Password(username=config.login.username, password=secret)
+        route = Route(
             host=config.server.host,
             port=config.server.port,
             tls=config.tls,
-            login=self._login(config, company_id),
+            login=login,
             allow_plaintext_login=self._config.send.allow_plaintext_login,
             ca_file=self._config.send.ca_file,
         )
-
-    def _login(self, config: SenderConfig, company_id: int) -> auth.Login | None:
-        if config.login is None:
-            return None
-        user_id = cards.owner_of_login(self._connection, company_id, config)
-        which = Credential.TOKEN if config.mode is MailSender.MICROSOFT365 else Credential.PASSWORD
-        secret = cards.secret(self._connection, self._keyring, user_id, which)
-        return auth.Password(username=config.login.username, password=secret)
+        return route, account
 
     def _job(self, one: Claimed, sender: _Sender) -> Job:
         message = one.message

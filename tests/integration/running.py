@@ -166,6 +166,23 @@ class Service:
             timeout=120,
         )
 
+    @contextmanager
+    def running_command(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """A command that waits for somebody; it has to end well."""
+        with subprocess.Popen(
+            [*self._program(""), *arguments],
+            env=self.environment,
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+                assert process.wait(60) == 0, process.stderr and process.stderr.read()
+            finally:
+                process.kill()
+
     def listed(self, *filters: str) -> list[dict[str, Any]]:
         """What `bounced events` lists."""
         answer = self.command("events", *filters, "--format", "jsonl")

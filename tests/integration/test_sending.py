@@ -1,10 +1,15 @@
 """What is sent, refused and bounced, tied together: our outbox, Postfix, Dovecot, our polls."""
 
 import json
+import re
+from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import delete, update
 
+from bounced.store import tables
 from tests.integration.running import Service, box
+from tests.servers.microsoft import CLIENT_ID, MicrosoftLogin
 from tests.servers.process import wait_for
 
 ADDRESS = "acme@event.data.example.net"
@@ -169,6 +174,54 @@ def test_a_wrong_password_pauses_its_messages_only(submission, sink, new_service
     assert "secret-but-wrong" not in json.dumps(event) + json.dumps(waiting) + service.log_text()
     assert service.command("users", "set", "MARI", "--company", "acme", "--password", "env:OWN").returncode == 0
     assert [message.recipients for message in sink.wait(1, seconds=90)] == [("fine@customer.example.com",)]
+    assert service.end() == 0
+
+
+@pytest.fixture
+def microsoft(authority):
+    """Microsoft's login; what it gives counts for nothing until somebody tells the mail server."""
+    login = MicrosoftLogin(authority)
+    yield login
+    login.close()
+
+
+def test_through_microsoft(submission, microsoft, sink, new_service, authority):
+    """A person logs in with a device code; a token that is refused (ERR: 334) is told in words, a good one sends."""
+    dovecot, postfix = submission
+    sink.rcpt["gone@customer.example.com"] = "550 5.1.1 User unknown"
+    service = new_service(
+        box(dovecot, "mari", username="mari@acme.example.com", user="MARI"),
+        send={"ca_file": str(authority.ca_file)},
+        microsoft365={
+            "client_id": CLIENT_ID,
+            "authority": microsoft.url,
+            "server": f"{postfix.host}:{postfix.port}",
+        },
+    )
+    add_user(service, mail_sender="microsoft365")
+    with service.running_command("users", "login", "MARI", "--company", "acme") as logging_in:
+        code = re.search(r"enter the code (\S+),", logging_in.stdout.readline())
+        assert code
+        microsoft.enter(code[1], "mari@acme.example.com")
+        assert "logged in to Microsoft 365 as mari@acme.example.com" in logging_in.stdout.read()
+    service.start()
+    sent = send(service, "gone@customer.example.com", document="Invoice 1")
+    service.wait_for_events(1)
+    (event,) = service.listed()
+    assert (event["cause"], event["recipient"], event["smtp_code"]) == ("login-failed", None, 535)
+    assert "status 401" in event["diagnostic"]
+    assert "334" not in event["diagnostic"]
+    given = list(microsoft.tokens)
+    assert not any(token in json.dumps(event) + service.log_text() for token in given)
+
+    dovecot.tokens |= dict.fromkeys(microsoft.tokens, "mari")
+    with service.store() as store, store.writing() as connection:
+        connection.execute(delete(tables.SenderPause))
+        connection.execute(update(tables.Delivery).values(due_at=datetime.now(UTC)))
+    service.wait_for_events(2)
+    (bounced, _) = service.listed()
+    assert (bounced["outbound_id"], bounced["matched_by"], bounced["cause"]) == (sent, "envid", "user-unknown")
+    assert bounced["mode"] == "microsoft365"
     assert service.end() == 0
 
 
