@@ -172,6 +172,9 @@ def test_a_wrong_password_pauses_its_messages_only(submission, sink, new_service
     (waiting,) = outbox(service)
     assert waiting["state"] == "queued"
     assert "secret-but-wrong" not in json.dumps(event) + json.dumps(waiting) + service.log_text()
+    kept = b"".join(path.read_bytes() for path in service.folder.glob("bounced.db*"))
+    assert b"secret-but-wrong" not in kept
+    assert "Palun maksa" not in service.log_text()
     assert service.command("users", "set", "MARI", "--company", "acme", "--password", "env:OWN").returncode == 0
     assert [message.recipients for message in sink.wait(1, seconds=90)] == [("fine@customer.example.com",)]
     assert service.end() == 0
