@@ -22,7 +22,7 @@ from bounced.send.refusal import evidence_of, given_up, refused
 from bounced.send.reply import Reply
 from bounced.send.smtp import TIMEOUTS, Answer, Session
 from bounced.store import outbound
-from bounced.store.engine import Store
+from bounced.store.joint import Joint
 from bounced.store.outbound import Claimed, Recipient, RecipientState, State
 from parsers.report import Evidence, Report
 
@@ -58,7 +58,7 @@ class Job:
         return [self.recipients[address].row for address in addresses]
 
 
-def attempt(store: Store, owner: str, session: Session, job: Job, retry_for: timedelta) -> None:
+def attempt(joint: Joint, owner: str, session: Session, job: Job, retry_for: timedelta) -> None:
     """Tries a delivery and notes what became of it.
 
     raises   StoreError: nothing can be noted, for long; LeaseLostError: another daemon has it; ConnectionLostError: it
@@ -69,8 +69,8 @@ def attempt(store: Store, owner: str, session: Session, job: Job, retry_for: tim
 
     def sending() -> None:
         nonlocal begun
-        with store.writing() as connection:
-            outbound.begin_sending(connection, number, owner, datetime.now(UTC) + LONGEST_SENDING)
+        until = datetime.now(UTC) + LONGEST_SENDING
+        joint.write(lambda connection: outbound.begin_sending(connection, number, owner, until))
         begun = True
 
     try:
@@ -78,24 +78,24 @@ def attempt(store: Store, owner: str, session: Session, job: Job, retry_for: tim
     except LeaseLostError:
         raise
     except ConnectionLostError as error:
-        put_back(store, owner, job, retry_for, last=str(error))
+        put_back(joint, owner, job, retry_for, last=str(error))
         raise
     except UncertainError as error:
-        _leave_uncertain(store, owner, job, str(error))
+        _leave_uncertain(joint, owner, job, str(error))
         return
     except StoreError as error:  # of `sending`, which is asked before anything is sent
-        put_back(store, owner, job, retry_for, last=str(error))
+        put_back(joint, owner, job, retry_for, last=str(error))
         return
     except Exception as bug:
         log.exception("sending failed", outbound=str(job.about.outbound_id))  # must not stop the other messages
         session.close()
         if begun:
-            _leave_uncertain(store, owner, job, f"unexpected {type(bug).__name__}")
+            _leave_uncertain(joint, owner, job, f"unexpected {type(bug).__name__}")
         else:
-            put_back(store, owner, job, retry_for, last=f"unexpected {type(bug).__name__}")
+            put_back(joint, owner, job, retry_for, last=f"unexpected {type(bug).__name__}")
         return
     now = datetime.now(UTC)
-    noting(store, lambda connection: _note(connection, owner, job, answer, now, retry_for))
+    noting(joint, lambda connection: _note(connection, owner, job, answer, now, retry_for))
     accepted = sum(reply.accepted for reply in answer.recipients.values())
     log.info(
         "message tried",
@@ -107,18 +107,18 @@ def attempt(store: Store, owner: str, session: Session, job: Job, retry_for: tim
     )
 
 
-def put_back(store: Store, owner: str, job: Job, retry_for: timedelta, *, last: str) -> None:
+def put_back(joint: Joint, owner: str, job: Job, retry_for: timedelta, *, last: str) -> None:
     """Queues a delivery again that could not be tried, because of `last`; gives it up where its time is over."""
     now = datetime.now(UTC)
     noting(
-        store,
+        joint,
         lambda connection: queue_again(
             connection, owner, job.claimed, job.about, job.claimed.recipients, now, retry_for, last=last
         ),
     )
 
 
-def noting(store: Store, write: Callable[[Connection], object]) -> None:
+def noting(joint: Joint, write: Callable[[Connection], object]) -> None:
     """Commits what `write` does; where the database cannot just now, again and again for NOTING_FOR.
 
     raises   StoreError: it still cannot, or never will; what `write` raises
@@ -126,8 +126,7 @@ def noting(store: Store, write: Callable[[Connection], object]) -> None:
     ends, pause = monotonic() + NOTING_FOR.total_seconds(), FIRST_PAUSE
     while True:
         try:
-            with store.writing() as connection:
-                write(connection)
+            joint.write(write)
             return
         except StoreError as error:
             if not error.retry or monotonic() > ends:
@@ -137,7 +136,7 @@ def noting(store: Store, write: Callable[[Connection], object]) -> None:
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def _leave_uncertain(store: Store, owner: str, job: Job, error: str) -> None:
+def _leave_uncertain(joint: Joint, owner: str, job: Job, error: str) -> None:
     """Nobody knows whether the server took it: a person must decide."""
     now = datetime.now(UTC)
 
@@ -145,7 +144,7 @@ def _leave_uncertain(store: Store, owner: str, job: Job, error: str) -> None:
         outbound.finish(connection, job.claimed.id, owner, State.UNCERTAIN, now, error=error)
         outbound.set_recipients(connection, job.rows(job.recipients), RecipientState.UNCERTAIN, None, now)
 
-    noting(store, note)
+    noting(joint, note)
     log.warning("message uncertain", outbound=str(job.about.outbound_id), delivery=job.claimed.id, error=error)
 
 

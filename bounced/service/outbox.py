@@ -28,6 +28,7 @@ from bounced.service.deliver import Job, attempt, back_off, evidence, noting, qu
 from bounced.service.prepare import Preparation, Way, mended, use_mended
 from bounced.store import outbound
 from bounced.store.engine import Store
+from bounced.store.joint import Joint
 from parsers.causes.cause import Cause
 from parsers.report import Report
 
@@ -66,6 +67,7 @@ class Outbox:
     def __init__(self, store: Store, stop: threading.Event) -> None:
         """`stop`: set when no other message is to be begun."""
         self._store, self._stop = store, stop
+        self._joint = Joint(store)
         self._owner = lease.owner()
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="send")
         self._lock = threading.Lock()
@@ -168,7 +170,7 @@ class Outbox:
             rest = [job.claimed.id for job in _rest(way)]
             try:
                 if rest:
-                    noting(self._store, lambda connection: outbound.give_back(connection, rest, self._owner))
+                    noting(self._joint, lambda connection: outbound.give_back(connection, rest, self._owner))
             except BouncedError as error:
                 log.error("sending failed", server=way.route.host, error=str(error))  # it is recovered
             with self._lock:
@@ -212,7 +214,7 @@ class Outbox:
 
     def _try(self, session: Session, job: Job, retry_for: timedelta) -> None:
         try:
-            attempt(self._store, self._owner, session, job, retry_for)
+            attempt(self._joint, self._owner, session, job, retry_for)
         except (LeaseLostError, ConnectionLostError) as error:
             log.warning("message not sent", outbound=str(job.about.outbound_id), error=str(error))
         finally:
@@ -229,7 +231,7 @@ class Outbox:
             log.exception("connecting failed", server=way.route.host)  # must not stop the other ways
             failed = ConnectError(way.route.host, f"unexpected {type(bug).__name__}", retry=True)
         else:
-            noting(self._store, lambda connection: outbound.resume(connection, way.configs))
+            noting(self._joint, lambda connection: outbound.resume(connection, way.configs))
             return True
         if any(other.is_usable for other in way.sessions):
             log.info("one connection less", server=way.route.host, error=str(failed))
@@ -267,7 +269,7 @@ class Outbox:
                     queue_again(connection, self._owner, job.claimed, job.about, left, now, retry_for, last=str(error))
 
         try:
-            noting(self._store, note)
+            noting(self._joint, note)
         finally:
             with self._lock:
                 self._held.difference_update(job.claimed.id for job in jobs)

@@ -56,7 +56,8 @@ class Store:
         self._engine = engine
         self._place = place  # how errors name the database
         # SQLite's writers take turns; left to SQLite, they sleep and try, and an unlucky thread may wait for long.
-        self._turn = RLock() if engine.dialect.name == "sqlite" else nullcontext()
+        self.has_one_writer = engine.dialect.name == "sqlite"
+        self._turn = RLock() if self.has_one_writer else nullcontext()
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = False) -> Self:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Update, bindparam, delete, func, insert, select, update
 
 from bounced.errors import LeaseLostError
 from bounced.store import tables
@@ -224,7 +225,7 @@ def begin_sending(connection: Connection, number: int, owner: str, until: dateti
     until    by then the server has answered, or the connection was given up
     raises   LeaseLostError: the delivery is not this owner's any more; nothing must be sent
     """
-    _change(connection, number, owner, State.CLAIMED, state=State.SENDING.value, lease_until=until)
+    _change(connection, number, owner, State.CLAIMED, tried=False, state=State.SENDING.value, lease_until=until)
 
 
 def renew(connection: Connection, owner: str, until: datetime) -> None:
@@ -247,7 +248,7 @@ def finish(
     _change(
         connection, number, owner, State.CLAIMED, State.SENDING, State.UNCERTAIN,
         state=state.value, lease_owner=None, lease_until=None, last_error=error, ended_at=ended,
-        tries=tables.Delivery.tries + 1,
+        tried=True,
     )  # fmt: skip
 
 
@@ -256,7 +257,7 @@ def postpone(connection: Connection, number: int, owner: str, due_at: datetime, 
     _change(
         connection, number, owner, State.CLAIMED, State.SENDING,
         state=State.QUEUED.value, lease_owner=None, lease_until=None, due_at=due_at, last_error=error,
-        tries=tables.Delivery.tries + 1,
+        tried=True,
     )  # fmt: skip
 
 
@@ -277,34 +278,51 @@ def give_back(connection: Connection, numbers: Iterable[int], owner: str, *, due
     )
 
 
-def _change(connection: Connection, number: int, owner: str, *states: State, **values: Any) -> None:
+def _change(connection: Connection, number: int, owner: str, *states: State, tried: bool, **values: Any) -> None:
     changed = connection.execute(
-        update(tables.Delivery)
-        .where(
-            tables.Delivery.id == number,
-            tables.Delivery.lease_owner == owner,
-            tables.Delivery.state.in_([state.value for state in states]),
-        )
-        .values(**values)
+        _change_statement(states, tuple(values), tried=tried), {"number": number, "owner": owner} | values
     )
     if changed.rowcount != 1:
         raise LeaseLostError(f"delivery {number} was taken over by another daemon")
+
+
+@cache
+def _change_statement(states: tuple[State, ...], names: tuple[str, ...], *, tried: bool) -> Update:
+    """Composed once for each change: at a message or two a millisecond it would cost more than its execution."""
+    table = tables.Delivery
+    values: dict[str, Any] = {name: bindparam(name) for name in names}
+    if tried:
+        values["tries"] = table.tries + 1
+    return (
+        update(table)
+        .where(
+            table.id == bindparam("number"),
+            table.lease_owner == bindparam("owner"),
+            table.state.in_([state.value for state in states]),
+        )
+        .values(**values)
+    )
 
 
 def set_recipients(
     connection: Connection, rows: Iterable[int], state: RecipientState, reply: str | None, now: datetime
 ) -> None:
     """Note what became of recipients at an attempt; only those who are DELAYED will be tried again."""
-    connection.execute(
-        update(tables.OutboundRecipient)
-        .where(tables.OutboundRecipient.id.in_(list(rows)))
-        .values(
-            state=state.value,
-            to_send=state is RecipientState.DELAYED,
-            reply=reply[:MAX_TEXT] if reply else None,
-            changed_at=now,
-        )
-    )
+    values = {
+        "rows": list(rows),
+        "state": state.value,
+        "to_send": state is RecipientState.DELAYED,
+        "reply": reply[:MAX_TEXT] if reply else None,
+        "changed_at": now,
+    }
+    connection.execute(_SET_RECIPIENTS, values)
+
+
+_SET_RECIPIENTS = (
+    update(tables.OutboundRecipient)
+    .where(tables.OutboundRecipient.id.in_(bindparam("rows", expanding=True)))
+    .values({name: bindparam(name) for name in ("state", "to_send", "reply", "changed_at")})
+)
 
 
 def recover(

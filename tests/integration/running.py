@@ -144,7 +144,7 @@ class Service:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.url = database or f"sqlite:///{folder / 'bounced.db'}"
-        self.environment = {**os.environ, "IMAP_PASSWORD": Dovecot.password}
+        self.environment = {**os.environ, "IMAP_PASSWORD": Dovecot.password, "SIGNING_KEY": "0123456789abcdef" * 2}
         self._log = folder / "log"
         self._process: Process | None = None
 

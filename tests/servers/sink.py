@@ -1,6 +1,7 @@
 """A scripted SMTP server: it refuses what it is told to refuse, and keeps what it takes."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Condition, Thread
 from typing import AnyStr
@@ -28,6 +29,8 @@ class Sink:
         self.mail: dict[str, str] = {}  # envelope sender -> reply to MAIL
         self.rcpt: dict[str, str] = {}  # recipient -> reply to RCPT
         self.data: dict[str, str] = {}  # recipient -> reply after DATA, for the whole message
+        self.silent: set[str] = set()  # recipients whose message is taken, and the connection closed without a reply
+        self.hold: Callable[[], float] | None = None  # seconds between taking a message and the reply
         self.received: list[Received] = []
         self._arrived = Condition()
         self._loop = asyncio.new_event_loop()
@@ -88,6 +91,10 @@ class Sink:
         with self._arrived:
             self.received.append(message)
             self._arrived.notify_all()
+        if self.hold:
+            await asyncio.sleep(self.hold())
+        if not self.silent.isdisjoint(envelope.rcpt_tos):
+            server.transport.close()
         return "250 2.0.0 taken"
 
 
