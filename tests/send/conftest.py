@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.send.script import Reply, Script
+from tests.servers.dns import Dns
 from tests.servers.fixtures import (
     authority,
     dovecot,
@@ -42,3 +43,11 @@ def start_script() -> Iterator[Callable[..., Script]]:
             return server
 
         yield start
+
+
+@pytest.fixture
+def dns() -> Iterator[Dns]:
+    """A DNS server that knows nothing yet."""
+    server = Dns()
+    yield server
+    server.close()
