@@ -7,6 +7,7 @@ Sources: RFC 5869 (HKDF), RFC 2104 (HMAC); Fernet, https://github.com/fernet/spe
 
 import os
 import secrets
+import tempfile
 from base64 import urlsafe_b64encode
 from contextlib import suppress
 from pathlib import Path
@@ -104,9 +105,11 @@ def _beside(url: str) -> tuple[str, str]:
             "[secrets] keys: PostgreSQL needs one: make it with `openssl rand -hex 32`, "
             "and name it as file:PATH or credential:NAME"
         )
-    path = Path(f"{url.removeprefix(SQLITE)}.key")
+    database = Path(url.removeprefix(SQLITE))
+    path = Path(f"{database}.key")
     try:
         if not path.exists():
+            _check_owner(database)
             _make(path)
         return str(path), path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -114,11 +117,18 @@ def _beside(url: str) -> tuple[str, str]:
         raise ConfigError(f"[secrets] keys: {path}: {reason}") from None
 
 
+def _check_owner(database: Path) -> None:
+    """ConfigError where a key of ours would be one that the database's owner cannot read."""
+    existing = next(path for path in (database.absolute(), *database.absolute().parents) if path.exists())
+    whose = existing.stat().st_uid
+    if whose != os.geteuid() and (os.geteuid() == 0 or not existing.is_dir()):
+        raise ConfigError(f"[secrets] keys: {existing} belongs to another user: run this as that one")
+
+
 def _make(path: Path) -> None:
-    """Of two processes at once, one makes it and both use that."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """Of several programs or threads at once, one makes it and all use that; once made, no power cut takes it back."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(secrets.token_hex(32) + "\n")
@@ -127,4 +137,9 @@ def _make(path: Path) -> None:
         with suppress(FileExistsError):
             os.link(temporary, path)
     finally:
-        temporary.unlink()
+        Path(temporary).unlink()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,7 +1,10 @@
 """Keys: what they encrypt, sign and bind; where they come from; how they are changed."""
 
+import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -76,6 +79,33 @@ def test_made_once(tmp_path: Path):
     )
     running = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(4)]
     assert len({process.communicate()[0] for process in running}) == 1
+
+
+def test_made_once_by_threads(tmp_path: Path):
+    """So do the threads of one program."""
+    found = configured(tmp_path, f'[database]\nurl = "sqlite:///{tmp_path}/bounced.db"\n')
+    together = threading.Barrier(4)
+
+    def opened(_: int) -> tuple[bytes, ...]:
+        together.wait()
+        return Keyring.open(found).signing
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(opened, range(4)))) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be the wrong user of somebody's files")
+@pytest.mark.parametrize("theirs", ["bounced.db", ""])
+def test_not_made_for_another_user(tmp_path: Path, theirs: str):
+    """Root leaves no key that the database's owner cannot read."""
+    (tmp_path / "var").mkdir()
+    place = tmp_path / "var" / theirs
+    if theirs:
+        place.touch()
+    os.chown(place, 65534, 65534)
+    with pytest.raises(ConfigError, match=f"{place} belongs to another user"):
+        Keyring.open(configured(tmp_path, f'[database]\nurl = "sqlite:///{tmp_path}/var/bounced.db"\n'))
+    assert not (tmp_path / "var/bounced.db.key").exists()
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,40 @@ def show_user(
     lines(_sender_lines(sender) if sender else [f"mail cannot be sent: {wrong}"])
 
 
+@users.command("check")
+def check_user(
+    context: typer.Context,
+    code: str,
+    company: Annotated[str | None, typer.Option(help="Needed when several companies have such a user.")] = None,
+) -> None:
+    """Say whether a user's mail will pass: the login, SPF, DMARC, and what to change; exit 1 if anything is wrong.
+
+    Connects to the server; nothing is sent.
+    """
+    from bounced.keys import Keyring
+    from bounced.send import cards
+    from bounced.service.preflight import Level, preflight, verdict
+    from bounced.service.prepare import route_of
+    from bounced.store import people
+
+    config = configuration(context)
+    with database(context) as store, store.reading() as connection:
+        user = _user(connection, code, company)
+        sender = cards.sender_config(connection, people.company_by_id(connection, user.company_id), user, config)
+        route = route_of(connection, config, Keyring.open(config), sender, user.company_id)
+    lines((f"mail is {sender.in_words()}", f"From: {sender.from_address}"))
+    lines(f"warning: {warning}" for warning in sender.warnings)
+    findings = []
+    for finding in preflight(sender, route, config):
+        findings.append(finding)
+        word = {Level.OK: "ok", Level.WARNING: "warning", Level.WRONG: "WRONG"}[finding.level]
+        lines((f"{word:<8}{finding.text}",))
+        lines((f"{'':<8}to do: {finding.remedy}",) if finding.remedy else ())
+    lines((f"{verdict(findings)}",))
+    if max(finding.level for finding in findings) is Level.WRONG:
+        sys.exit(1)
+
+
 def _sender_lines(sender: "SenderConfig") -> Iterator[str]:
     """The resolved sender config, each field with where it comes from."""
     login = sender.login

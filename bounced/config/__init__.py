@@ -6,7 +6,7 @@ file's folder.
 """
 
 from bounced.config.file import find, load
-from bounced.config.tables import Config, Database, Directo, Limit, Mailbox, OAuth, Poll, Table
+from bounced.config.tables import Config, Database, Directo, Limit, Mailbox, Microsoft365, OAuth, Poll, Table
 from bounced.config.values import BYTES, UNITS, After, NameServer, Secret
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Directo",
     "Limit",
     "Mailbox",
+    "Microsoft365",
     "NameServer",
     "OAuth",
     "Poll",

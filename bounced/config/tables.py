@@ -155,6 +155,9 @@ class Microsoft365(Table):
     """The application registered with Microsoft."""
 
     client_id: str | None = Field(None, description="Its application (client) id.")
+    client_secret: SecretRef | None = Field(
+        None, description="Its secret, with which it logs in as itself; users log in without one."
+    )
     authority: str = Field(
         "https://login.microsoftonline.com/common", pattern=r"^https://", description="Its authority."
     )
@@ -193,7 +196,8 @@ class Config(Table):
         raises   ConfigError with one line for each that cannot be read
         """
         problems: list[str] = []
-        for secret in (*self.secrets.keys, *(secret for box in self.mailbox for secret in box.secrets())):
+        applications = filter(None, [self.microsoft365.client_secret])
+        for secret in (*self.secrets.keys, *applications, *(one for box in self.mailbox for one in box.secrets())):
             try:
                 secret.read()
             except ConfigError as error:

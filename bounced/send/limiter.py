@@ -1,6 +1,7 @@
 """How fast and how broad a server may be written to.  No I/O; the clock is passed in."""
 
 from collections.abc import Callable, Mapping
+from math import inf
 from threading import Lock
 
 from bounced.config import Limit
@@ -22,15 +23,19 @@ class Limiter:
         self._free_at: dict[str, float] = {}  # when the next message may go
         self._connections: dict[str, int] = {}  # in use
 
-    def reserve(self, host: str) -> float:
-        """Takes the next turn to send one message to `host`; how many seconds to wait for it."""
+    def reserve(self, host: str, *, patience: float = inf) -> float:
+        """Takes the next turn to send one message to `host`; how many seconds to wait for it.
+
+        patience   of a turn that is more seconds away the distance is told, and it is not taken
+        """
         key, limit = self._find(host)
         if limit.per_minute is None:
             return 0.0
         with self._lock:
             now = self._clock()
             turn = max(now, self._free_at.get(key, now))
-            self._free_at[key] = turn + 60 / limit.per_minute
+            if turn - now <= patience:
+                self._free_at[key] = turn + 60 / limit.per_minute
         return turn - now
 
     def connect(self, host: str) -> bool:

@@ -74,7 +74,7 @@ class _Query(spf.query):  # type: ignore[misc]  # pyspf has no types
                 raise spf.PermError(f"more than {spf.MAX_VOID_LOOKUPS} of the names in the record do not exist")
         return found
 
-    def get_explanation(self, spec: str) -> None:  # noqa: ARG002
+    def get_explanation(self, spec: str) -> None:
         """Called by pyspf for exp=: it is for whom mail is refused, so it is not asked for."""
 
     def _ask(self, name: str, qtype: str) -> list[object]:

@@ -1,12 +1,27 @@
-"""Tests what the service needs before it needs it: the database, and each mailbox's login, folder and action."""
+"""Tests what the service needs before it needs it.
+
+The database, each mailbox's login, folder and action, and each login that users' mail is sent with.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from bounced.config import Config, Mailbox
 from bounced.errors import BouncedError
 from bounced.inbox.imap import Session
+from bounced.keys import Keyring
+from bounced.send import cards
+from bounced.send.reply import printable
+from bounced.send.smtp import Route
+from bounced.service.preflight import connect
+from bounced.service.prepare import route_of
+from bounced.store import people
 from bounced.store.engine import Store
+
+SHOWN = 3
+"""Users named where many share a login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +41,7 @@ def check(config: Config) -> Iterator[Verdict]:
         yield Verdict("mailboxes", "no mailbox is configured: add a [[mailbox]] to bounced.toml")
     for box in config.mailbox:
         yield _mailbox(box, config.poll.max_message_size)
+    yield from _logins(config)
 
 
 def _database(config: Config) -> Verdict:
@@ -55,3 +71,48 @@ def _mailbox(box: Mailbox, max_message_size: int) -> Verdict:
     except BouncedError as error:
         return Verdict(what, str(error))
     return Verdict(what, None, f"{folder.exists} messages in {box.folder}, after storing: {box.after}")
+
+
+def _logins(config: Config) -> Iterator[Verdict]:
+    """Each login of the users on file once, whoever shares it; what is wrong on several cards for one reason, too."""
+    try:
+        with Store.open(config.database.url) as store, store.reading() as connection:
+            routes, errors = _routes(connection, config)
+    except BouncedError:
+        return  # the database's own line says it
+    for error, users in errors.items():
+        yield Verdict("SMTP login", f"{error} (for {_named(users)})")
+    for route, users in routes.items():
+        assert route.login
+        what = f"SMTP login {printable(route.login.username)} at {route.host}:{route.port}"
+        try:
+            connect(route)
+        except BouncedError as error:
+            yield Verdict(what, f"SMTP login of {_named(users)}: {error}")
+        else:
+            yield Verdict(what, None, f"for {_named(users)}")
+
+
+def _routes(connection: Connection, config: Config) -> tuple[dict[Route, list[str]], dict[str, list[str]]]:
+    """The users of each login, and those of each error; who has no address sends nothing."""
+    routes: dict[Route, list[str]] = {}
+    errors: dict[str, list[str]] = {}
+    companies = {company.id: company for company in people.companies(connection)}
+    for user in people.users(connection):
+        if user.email is None:
+            continue
+        try:
+            sender = cards.sender_config(connection, companies[user.company_id], user, config)
+            if sender.login is None:
+                continue
+            route = route_of(connection, config, Keyring.open(config), sender, user.company_id)
+        except BouncedError as error:
+            errors.setdefault(str(error), []).append(f"{user.company}/{user.code}")
+        else:
+            routes.setdefault(route, []).append(f"{user.company}/{user.code}")
+    return routes, errors
+
+
+def _named(users: list[str]) -> str:
+    more = len(users) - SHOWN
+    return printable(", ".join(users[:SHOWN])) + (f" and {more} more" if more > 0 else "")

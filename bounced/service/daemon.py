@@ -163,6 +163,7 @@ class Daemon:
         now, keep, stop = datetime.now(UTC), self._config.retention, self._stop.is_set
         try:
             raw = retention.purge_raw(self._store, now - keep.raw, stop)
+            raw += retention.purge_raw_outbound(self._store, now - keep.raw, stop)
             events = retention.purge_events(self._store, now - keep.events, stop)
         except BouncedError as error:
             log.warning("purge failed", error=str(error))

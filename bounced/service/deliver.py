@@ -5,13 +5,16 @@ transaction after it; a process that dies in between leaves the delivery `sendin
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 from sqlalchemy import Connection
 
 from bounced import log as logs
+from bounced.errors import LeaseLostError, StoreError
 from bounced.send.envelope import Envelope
 from bounced.send.failure import ConnectionLostError, UncertainError
 from bounced.send.record import Subject, record
@@ -21,12 +24,16 @@ from bounced.send.smtp import TIMEOUTS, Answer, Session
 from bounced.store import outbound
 from bounced.store.engine import Store
 from bounced.store.outbound import Claimed, Recipient, RecipientState, State
-from parsers.report import Evidence
+from parsers.report import Evidence, Report
 
 log = logs.get(__name__)
 
 LONGEST_SENDING = timedelta(seconds=TIMEOUTS.command + TIMEOUTS.transfer + TIMEOUTS.end + 60)
 """By then a server has answered a message, or the connection was given up."""
+NOTING_FOR = timedelta(minutes=2)
+"""How long what a server said is kept for a database that cannot take it just now; then it is uncertain."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+"""Seconds between two tries to note it."""
 MAX_IDS = 5
 """Ids taken from one reply: they are told once."""
 
@@ -50,41 +57,45 @@ class Job:
         """Of recipients, by their addresses in the envelope."""
         return [self.recipients[address].row for address in addresses]
 
-    def evidence(self) -> Evidence:
-        """What its events know of the message."""
-        message = self.claimed.message
-        return evidence_of(message_id=message.message_id, subject=message.subject, at=message.created_at)
-
 
 def attempt(store: Store, owner: str, session: Session, job: Job, retry_for: timedelta) -> None:
     """Tries a delivery and notes what became of it.
 
-    raises   StoreError: nothing more can be noted; LeaseLostError: another daemon has it; ConnectionLostError: it was
-             put back into the queue, and the session is of no more use
+    raises   StoreError: nothing can be noted, for long; LeaseLostError: another daemon has it; ConnectionLostError: it
+             was put back into the queue, and the session is of no more use
     """
     number = job.claimed.id
+    begun = False  # whether the message may be on its way
 
     def sending() -> None:
+        nonlocal begun
         with store.writing() as connection:
             outbound.begin_sending(connection, number, owner, datetime.now(UTC) + LONGEST_SENDING)
+        begun = True
 
     try:
         answer = session.send(job.envelope, job.raw, before_data=sending)
-    except UncertainError as error:
-        now = datetime.now(UTC)
-        with store.writing() as connection:
-            outbound.finish(connection, number, owner, State.UNCERTAIN, now, error=str(error))
-            outbound.set_recipients(connection, job.rows(job.recipients), RecipientState.UNCERTAIN, None, now)
-        log.warning("message uncertain", outbound=str(job.about.outbound_id), delivery=number, error=str(error))
-        return
-    except ConnectionLostError as error:
-        now = datetime.now(UTC)
-        with store.writing() as connection:
-            _put_back(connection, owner, job, now, retry_for, last=str(error))
+    except LeaseLostError:
         raise
+    except ConnectionLostError as error:
+        put_back(store, owner, job, retry_for, last=str(error))
+        raise
+    except UncertainError as error:
+        _leave_uncertain(store, owner, job, str(error))
+        return
+    except StoreError as error:  # of `sending`, which is asked before anything is sent
+        put_back(store, owner, job, retry_for, last=str(error))
+        return
+    except Exception as bug:
+        log.exception("sending failed", outbound=str(job.about.outbound_id))  # must not stop the other messages
+        session.close()
+        if begun:
+            _leave_uncertain(store, owner, job, f"unexpected {type(bug).__name__}")
+        else:
+            put_back(store, owner, job, retry_for, last=f"unexpected {type(bug).__name__}")
+        return
     now = datetime.now(UTC)
-    with store.writing() as connection:
-        _note(connection, owner, job, answer, now, retry_for)
+    noting(store, lambda connection: _note(connection, owner, job, answer, now, retry_for))
     accepted = sum(reply.accepted for reply in answer.recipients.values())
     log.info(
         "message tried",
@@ -98,8 +109,44 @@ def attempt(store: Store, owner: str, session: Session, job: Job, retry_for: tim
 
 def put_back(store: Store, owner: str, job: Job, retry_for: timedelta, *, last: str) -> None:
     """Queues a delivery again that could not be tried, because of `last`; gives it up where its time is over."""
-    with store.writing() as connection:
-        _put_back(connection, owner, job, datetime.now(UTC), retry_for, last=last)
+    now = datetime.now(UTC)
+    noting(
+        store,
+        lambda connection: queue_again(
+            connection, owner, job.claimed, job.about, job.claimed.recipients, now, retry_for, last=last
+        ),
+    )
+
+
+def noting(store: Store, write: Callable[[Connection], object]) -> None:
+    """Commits what `write` does; where the database cannot just now, again and again for NOTING_FOR.
+
+    raises   StoreError: it still cannot, or never will; what `write` raises
+    """
+    ends, pause = monotonic() + NOTING_FOR.total_seconds(), FIRST_PAUSE
+    while True:
+        try:
+            with store.writing() as connection:
+                write(connection)
+            return
+        except StoreError as error:
+            if not error.retry or monotonic() > ends:
+                raise
+            log.warning("not noted yet", error=str(error))
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _leave_uncertain(store: Store, owner: str, job: Job, error: str) -> None:
+    """Nobody knows whether the server took it: a person must decide."""
+    now = datetime.now(UTC)
+
+    def note(connection: Connection) -> None:
+        outbound.finish(connection, job.claimed.id, owner, State.UNCERTAIN, now, error=error)
+        outbound.set_recipients(connection, job.rows(job.recipients), RecipientState.UNCERTAIN, None, now)
+
+    noting(store, note)
+    log.warning("message uncertain", outbound=str(job.about.outbound_id), delivery=job.claimed.id, error=error)
 
 
 def _note(connection: Connection, owner: str, job: Job, answer: Answer, now: datetime, retry_for: timedelta) -> None:
@@ -110,19 +157,21 @@ def _note(connection: Connection, owner: str, job: Job, answer: Answer, now: dat
     if accepted and answer.data:
         outbound.set_recipients(connection, job.rows(accepted), RecipientState.ACCEPTED, str(answer.data), now)
         outbound.add_keys(connection, job.about.company_id, job.about.outbound_id, ids_in(answer.data))
-    _refuse(connection, job, refusals, answer.server, now, final=True)
-    if not waiting:
+    reports = _refuse(connection, job, refusals, answer.server, now, final=True)
+    if waiting:
+        last = "; ".join(dict.fromkeys(map(str, waiting.values())))
+        left = [job.recipients[address] for address in waiting]
+        if queue_again(connection, owner, job.claimed, job.about, left, now, retry_for, last=last):
+            reports += _refuse(connection, job, waiting, answer.server, now, final=False)
+    else:
         outbound.finish(connection, job.claimed.id, owner, State.DONE, now)
-        return
-    last = "; ".join(dict.fromkeys(map(str, waiting.values())))
-    if _put_back(connection, owner, job, now, retry_for, last=last, only=list(waiting)):
-        _refuse(connection, job, waiting, answer.server, now, final=False)
+    record(connection, job.about, reports, now)
 
 
 def _refuse(
     connection: Connection, job: Job, replies: Mapping[str, Reply], server: str, now: datetime, *, final: bool
-) -> None:
-    """Notes refusals, with an event each; of those for now only the first makes one."""
+) -> list[Report]:
+    """Notes refusals; an event for each is to be recorded, of those for now only for the first."""
     state = RecipientState.REFUSED if final else RecipientState.DELAYED
     reports = []
     for address, reply in replies.items():
@@ -135,37 +184,44 @@ def _refuse(
                     code=reply.code,
                     text=f"{reply.code} {reply.text}",
                     host=server,
-                    evidence=job.evidence(),
+                    evidence=evidence(job.claimed),
                     final=final,
                 )
             )
-    record(connection, job.about, reports, now)
+    return reports
 
 
-def _put_back(
+def queue_again(
     connection: Connection,
     owner: str,
-    job: Job,
+    claimed: Claimed,
+    about: Subject,
+    left: Sequence[Recipient],
     now: datetime,
     retry_for: timedelta,
     *,
     last: str,
-    only: Sequence[str] | None = None,
 ) -> bool:
-    """Queue a delivery again; False: it has been tried for too long, and was given up.
+    """Put a delivery back into the queue; False: it has been tried for too long, and was given up.
 
-    only   the recipients that are still to be tried, by their addresses in the envelope; None: all
+    left   the recipients that are still to be tried
+    last   why it did not come through this time
     """
-    due_at = now + back_off(job.claimed.tries)
-    if due_at <= job.claimed.message.created_at + retry_for:
-        outbound.postpone(connection, job.claimed.id, owner, due_at, error=last)
+    due_at = now + back_off(claimed.tries)
+    if due_at <= claimed.message.created_at + retry_for:
+        outbound.postpone(connection, claimed.id, owner, due_at, error=last)
         return True
-    outbound.finish(connection, job.claimed.id, owner, State.DONE, now, error=last)
-    left = list(job.recipients) if only is None else only
-    outbound.set_recipients(connection, job.rows(left), RecipientState.REFUSED, last, now)
-    reports = [given_up(job.recipients[address].address, last=last, evidence=job.evidence()) for address in left]
-    record(connection, job.about, reports, now)
+    outbound.finish(connection, claimed.id, owner, State.DONE, now, error=last)
+    outbound.set_recipients(connection, [one.row for one in left], RecipientState.REFUSED, last, now)
+    known = evidence(claimed)
+    record(connection, about, [given_up(one.address, last=last, evidence=known) for one in left], now)
     return False
+
+
+def evidence(claimed: Claimed) -> Evidence:
+    """What the events of a delivery know of its message."""
+    message = claimed.message
+    return evidence_of(message_id=message.message_id, subject=message.subject, at=message.created_at)
 
 
 def back_off(tries: int) -> timedelta:

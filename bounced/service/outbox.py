@@ -5,10 +5,13 @@ in is paused as a whole: one event for the incident, its messages stay queued, a
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from time import monotonic
+
+from sqlalchemy import Connection
 
 from bounced import log as logs
 from bounced.config import Config, Limit
@@ -20,8 +23,8 @@ from bounced.send.record import record
 from bounced.send.refusal import refused
 from bounced.send.smtp import Session
 from bounced.service import lease
-from bounced.service.deliver import Job, attempt, back_off, put_back
-from bounced.service.prepare import Preparation, Way
+from bounced.service.deliver import Job, attempt, back_off, evidence, noting, queue_again
+from bounced.service.prepare import Preparation, Way, mended, use_mended
 from bounced.store import outbound
 from bounced.store.engine import Store
 from parsers.causes.cause import Cause
@@ -37,10 +40,13 @@ PER_CONNECTION = 20
 """Deliveries for which another connection is worth its while."""
 WORKERS = 20
 LEASE = timedelta(minutes=10)
-MARGIN = timedelta(minutes=1)
-"""So long before its lease ends a delivery is not begun any more."""
-LONGEST_TURN = 5.0
+"""How long a delivery stays with a daemon that is not heard of."""
+LONGEST_TURN = 60.0
 """Seconds that a worker waits for a server's limit; what waits longer goes back to the queue."""
+LIMIT_PAUSE = 5.0
+"""Seconds until a connection is asked for again where others use all that the server allows."""
+LOOK_AGAIN = 5.0
+"""Seconds between two looks at the cards of those whose sender config is paused."""
 TICK = 0.1
 INTERVAL = 1.0
 """Seconds between two looks at the queue."""
@@ -57,10 +63,13 @@ class Outbox:
         self._owner = lease.owner()
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="send")
         self._lock = threading.Lock()
+        self._held: set[int] = set()  # deliveries that are claimed and in hand
         self._busy: set[int] = set()  # rows of sender configs that workers are at
+        self._resting: dict[int, float] = {}  # rows of sender configs -> when their server's limit lets them go on
         self._wake = threading.Event()
         self._limits: dict[str, Limit] | None = None
         self._limiter = Limiter({}, monotonic)
+        self._renewed = self._looked = monotonic()
 
     def run(self, config: Callable[[], Config]) -> None:
         """Delivers what is due until `stop`; `config`: the present one."""
@@ -73,7 +82,7 @@ class Outbox:
             except BouncedError as error:
                 log.warning("outbox failed", error=str(error))
             except Exception:
-                log.exception("outbox failed")  # a bug that one message shows must not stop the others
+                log.exception("outbox failed")  # a bug must not end it
             if not more:
                 self._wait()
         self._pool.shutdown(wait=True)
@@ -96,97 +105,154 @@ class Outbox:
 
     def step(self, config: Config, keyring: Keyring) -> bool:
         """Claims what is due and gives it to the workers; whether there may be more."""
-        now = datetime.now(UTC)
+        now, elapsed = datetime.now(UTC), monotonic()
         if config.send.limits != self._limits:
             self._limiter, self._limits = Limiter(config.send.limits, monotonic), config.send.limits
+        if elapsed - self._looked >= LOOK_AGAIN:
+            self._look_for_mended_cards(config, now)
+            self._looked = elapsed
         with self._store.writing() as connection:
             gone = {owner for owner in outbound.owners(connection) if lease.is_gone(owner)}
-            back, uncertain = outbound.recover(connection, now, gone)
             with self._lock:
-                busy = list(self._busy)
-            excluded = (*outbound.paused(connection, now), *busy)
+                held = set(self._held)
+                excluded = self._busy | {row for row, until in self._resting.items() if until > elapsed}
+            back, uncertain = outbound.recover(connection, now, gone=gone, owner=self._owner, held=held)
+            if elapsed - self._renewed >= LEASE.total_seconds() / 4:
+                outbound.renew(connection, self._owner, now + LEASE)
+                self._renewed = elapsed
+            excluded |= set(outbound.paused(connection, now))
             claimed = outbound.claim(connection, self._owner, now, now + LEASE, AT_A_TIME, excluded=excluded)
-            ways = Preparation(connection, config, keyring, self._owner).ways(claimed)
+            # another daemon took it from a worker of ours that is still at it: when that is over, it is tried again
+            twice = {one.id for one in claimed} & held
+            outbound.give_back(connection, twice, self._owner, due_at=now + LEASE)
+            ways = Preparation(connection, config, keyring, self._owner).ways(
+                one for one in claimed if one.id not in twice
+            )
         if back or uncertain:
             log.warning("outbox recovered", queued=back, uncertain=len(uncertain))
         for way in ways:
             self._begin(way, config.send.retry_for)
         return len(claimed) == AT_A_TIME
 
+    def _look_for_mended_cards(self, config: Config, now: datetime) -> None:
+        """What waits for a pause to end is tried at once when the card says something else by now."""
+        with self._store.reading() as connection:
+            waiting = outbound.paused(connection, now)
+            changed = mended(connection, config, waiting) if waiting else []
+        if changed:
+            with self._store.writing() as connection:
+                use_mended(connection, config, changed, now)
+
     def _begin(self, way: Way, retry_for: timedelta) -> None:
         way.workers = min(CONNECTIONS, -(-len(way.jobs) // PER_CONNECTION))
-        ends = monotonic() + (LEASE - MARGIN).total_seconds()
         with self._lock:
+            self._held.update(job.claimed.id for job in way.jobs)
             self._busy.update(way.configs)
         for _ in range(way.workers):
-            self._pool.submit(self._work, way, retry_for, ends).add_done_callback(lambda done: self._end(way, done))
+            self._pool.submit(self._work, way, retry_for).add_done_callback(lambda done: self._end(way, done))
 
     def _end(self, way: Way, done: Future[None]) -> None:
         """A worker has ended; with the last one the way is free, and what is left of it back in the queue."""
         if error := done.exception():
-            log.error("sending failed", server=way.route.host, error=str(error))
+            log.error("sending failed", server=way.route.host, error=f"{type(error).__name__}: {error}")
         with self._lock:
             way.workers -= 1
             last = not way.workers
         if last:
+            rest = [job.claimed.id for job in _rest(way)]
             try:
-                self._postpone(_rest(way), datetime.now(UTC))
+                if rest:
+                    noting(self._store, lambda connection: outbound.give_back(connection, rest, self._owner))
             except BouncedError as error:
-                log.error("sending failed", server=way.route.host, error=str(error))  # the lease ends it
+                log.error("sending failed", server=way.route.host, error=str(error))  # it is recovered
             with self._lock:
+                self._held.difference_update(rest)
                 self._busy.difference_update(way.configs)
         self._wake.set()
 
-    def _work(self, way: Way, retry_for: timedelta, ends: float) -> None:
+    def _work(self, way: Way, retry_for: timedelta) -> None:
         """One connection's share of a way."""
         host = way.route.host
         if not self._limiter.connect(host):
+            self._let_rest(way, LIMIT_PAUSE)
             return
         session = Session(way.route)
+        way.sessions.append(session)
         try:
-            while not self._stop.is_set() and monotonic() < ends and (job := _next(way)):
-                wait = self._limiter.reserve(host)
-                if wait > LONGEST_TURN or self._stop.wait(wait):
-                    self._postpone([job], datetime.now(UTC) + timedelta(seconds=wait))
-                elif self._ready(session, way, job, retry_for):
-                    try:
-                        attempt(self._store, self._owner, session, job, retry_for)
-                    except (LeaseLostError, ConnectionLostError) as error:
-                        log.warning("message not sent", outbound=str(job.about.outbound_id), error=str(error))
+            while way.jobs and self._has_turn(way):
+                if not session.is_usable and not self._open(session, way, retry_for):
+                    return
+                if job := _next(way):
+                    self._try(session, job, retry_for)
         finally:
+            way.sessions.remove(session)
             session.close()
             self._limiter.disconnect(host)
 
-    def _ready(self, session: Session, way: Way, job: Job, retry_for: timedelta) -> bool:
-        """Whether there is a connection; where there cannot be one, the way is paused."""
-        if session.is_usable:
-            return True
+    def _has_turn(self, way: Way) -> bool:
+        """Waits until the server's limit lets another message go; False: that is too far away, or it is time to end."""
+        wait = self._limiter.reserve(way.route.host, patience=LONGEST_TURN)
+        if wait > LONGEST_TURN:
+            self._let_rest(way, wait)
+            return False
+        return not self._stop.wait(wait)
+
+    def _let_rest(self, way: Way, seconds: float) -> None:
+        """Claim nothing for this way so soon."""
+        with self._lock:
+            now = monotonic()
+            self._resting = {row: until for row, until in self._resting.items() if until > now}
+            self._resting |= dict.fromkeys(way.configs, now + seconds)
+
+    def _try(self, session: Session, job: Job, retry_for: timedelta) -> None:
+        try:
+            attempt(self._store, self._owner, session, job, retry_for)
+        except (LeaseLostError, ConnectionLostError) as error:
+            log.warning("message not sent", outbound=str(job.about.outbound_id), error=str(error))
+        finally:
+            with self._lock:
+                self._held.discard(job.claimed.id)
+
+    def _open(self, session: Session, way: Way, retry_for: timedelta) -> bool:
+        """Whether there is a connection.  Where there can be none the way is paused; where it is one too many, not."""
         try:
             session.open()
         except TransportError as error:
-            self._pause(way, [job, *_rest(way)], error, retry_for)
-            return False
-        with self._store.writing() as connection:
-            outbound.resume(connection, way.configs)
-        return True
+            failed = error
+        except Exception as bug:
+            log.exception("connecting failed", server=way.route.host)  # must not stop the other ways
+            failed = ConnectError(way.route.host, f"unexpected {type(bug).__name__}", retry=True)
+        else:
+            noting(self._store, lambda connection: outbound.resume(connection, way.configs))
+            return True
+        if any(other.is_usable for other in way.sessions):
+            log.info("one connection less", server=way.route.host, error=str(failed))
+        else:
+            self._pause(way, _rest(way), failed, retry_for)
+        return False
 
     def _pause(self, way: Way, jobs: list[Job], error: TransportError, retry_for: timedelta) -> None:
         """Nothing goes this way for a while; one event tells of it, however often it fails."""
+        if not jobs:
+            return
         now = datetime.now(UTC)
         log.warning("sending paused", server=way.route.host, error=str(error), messages=len(jobs))
         by_config = {job.sender_config_id: job for job in jobs}
-        with self._store.writing() as connection:
-            for config, job in by_config.items():
-                failures = outbound.pause(connection, config, now, back_off)
-                if failures == 1:
-                    record(connection, job.about, [incident(error, job)], now)
-        for job in jobs:
-            put_back(self._store, self._owner, job, retry_for, last=str(error))
 
-    def _postpone(self, jobs: Iterable[Job], due_at: datetime) -> None:
-        with self._store.writing() as connection:
+        def note(connection: Connection) -> None:
+            for config, job in sorted(by_config.items()):
+                if outbound.pause(connection, config, now, back_off) == 1:
+                    record(connection, job.about, [incident(error, job)], now)
             for job in jobs:
-                outbound.postpone(connection, job.claimed.id, self._owner, due_at, error=None, counts=False)
+                left = job.claimed.recipients
+                with suppress(LeaseLostError):  # then it is another daemon's, and nothing was changed
+                    queue_again(connection, self._owner, job.claimed, job.about, left, now, retry_for, last=str(error))
+
+        try:
+            noting(self._store, note)
+        finally:
+            with self._lock:
+                self._held.difference_update(job.claimed.id for job in jobs)
 
 
 def _next(way: Way) -> Job | None:
@@ -213,7 +279,7 @@ def incident(error: TransportError, job: Job) -> Report:
         code=reply.code if reply else None,
         text=f"{text} ({challenge})" if challenge and reply else text,
         host=job.about.snapshot["server"]["host"],
-        evidence=job.evidence(),
+        evidence=evidence(job.claimed),
         final=not error.retry,
         otherwise=CAUSES.get(type(error), Cause.UNKNOWN),
     )

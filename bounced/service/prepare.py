@@ -5,11 +5,14 @@ Cards are read anew for each batch: what was queued before a card was mended goe
 
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
+from bounced import log as logs
 from bounced.config import Config
 from bounced.errors import BouncedError
 from bounced.keys import Keyring
@@ -17,11 +20,13 @@ from bounced.send import auth, cards, compose, recipients, tokens
 from bounced.send.envelope import Envelope
 from bounced.send.record import Subject
 from bounced.send.sender import SenderConfig
-from bounced.send.smtp import Route
-from bounced.service.deliver import Job, back_off
+from bounced.send.smtp import Route, Session
+from bounced.service.deliver import Job, queue_again
 from bounced.store import outbound, people
 from bounced.store.outbound import Claimed
 from bounced.store.people import Credential, MailSender
+
+log = logs.get(__name__)
 
 
 @dataclass(slots=True)
@@ -30,6 +35,7 @@ class Way:
 
     route: Route
     workers: int = 0
+    sessions: list[Session] = field(default_factory=list)  # of the workers
     jobs: deque[Job] = field(default_factory=deque)
     configs: set[int] = field(default_factory=set)  # rows of their sender configs
 
@@ -59,8 +65,13 @@ class Preparation:
                 sender = self._sender(one.message.user_id, one.message.company_id)
                 job = self._job(one, sender)
             except BouncedError as error:
-                due_at = datetime.now(UTC) + back_off(one.tries)
-                outbound.postpone(self._connection, one.id, self._owner, due_at, error=str(error))
+                self._put_back(one, str(error))
+                continue
+            except SQLAlchemyError:  # the transaction is of no more use
+                raise
+            except Exception as bug:
+                log.exception("message not prepared", outbound=str(one.message.id))  # must not stop the others
+                self._put_back(one, f"unexpected {type(bug).__name__}")
                 continue
             if sender.row != one.message.sender_config_id:
                 outbound.use_sender_config(
@@ -71,33 +82,31 @@ class Preparation:
             way.configs.add(sender.row)
         return list(ways.values())
 
+    def _put_back(self, one: Claimed, last: str) -> None:
+        """Into the queue, or given up: of what could not be prepared only what it was queued with is known."""
+        message = one.message
+        snapshot = outbound.sender_snapshot(self._connection, message.sender_config_id)
+        about = Subject(
+            outbound_id=message.id,
+            company_id=message.company_id,
+            company=people.company_by_id(self._connection, message.company_id).name,
+            user_id=message.user_id,
+            user=people.user_by_id(self._connection, message.user_id).code,
+            document=message.document,
+            mode=snapshot["mode"],
+            snapshot=snapshot,
+        )
+        now, retry_for = datetime.now(UTC), self._config.send.retry_for
+        queue_again(self._connection, self._owner, one, about, one.recipients, now, retry_for, last=last)
+
     def _sender(self, user_id: int, company_id: int) -> _Sender:
         if user_id not in self._senders:
-            company = people.company_by_id(self._connection, company_id)
-            config = cards.sender_config(
-                self._connection, company, people.user_by_id(self._connection, user_id), self._config
-            )
+            company, config = _present(self._connection, self._config, user_id, company_id)
             row = outbound.keep_sender_config(self._connection, company_id, config.digest(), config.snapshot())
-            self._senders[user_id] = _Sender(config, row, company, self._route(config, company_id))
+            self._senders[user_id] = _Sender(
+                config, row, company, route_of(self._connection, self._config, self._keyring, config, company_id)
+            )
         return self._senders[user_id]
-
-    def _route(self, config: SenderConfig, company_id: int) -> Route:
-        return Route(
-            host=config.server.host,
-            port=config.server.port,
-            tls=config.tls,
-            login=self._login(config, company_id),
-            allow_plaintext_login=self._config.send.allow_plaintext_login,
-            ca_file=self._config.send.ca_file,
-        )
-
-    def _login(self, config: SenderConfig, company_id: int) -> auth.Login | None:
-        if config.login is None:
-            return None
-        user_id = cards.owner_of_login(self._connection, company_id, config)
-        which = Credential.TOKEN if config.mode is MailSender.MICROSOFT365 else Credential.PASSWORD
-        secret = cards.secret(self._connection, self._keyring, user_id, which)
-        return auth.Password(username=config.login.username, password=secret)
 
     def _job(self, one: Claimed, sender: _Sender) -> Job:
         message = one.message
@@ -141,3 +150,54 @@ class Preparation:
         if verp and len(local) + 1 + len(token) <= recipients.MAX_LOCAL:
             return f"{local}+{token}@{domain}"
         return plain
+
+
+def mended(connection: Connection, config: Config, sender_config_ids: Iterable[int]) -> list[tuple[int, int, int]]:
+    """Whose messages wait for sender configs that are not theirs any more: (sender config, user, company)."""
+    changed = []
+    for row, user_id, company_id in outbound.waiting_users(connection, sender_config_ids):
+        with suppress(BouncedError):  # what is wrong with the card is told when its messages are prepared
+            _, present = _present(connection, config, user_id, company_id)
+            if present.digest() != outbound.sender_digest(connection, row):
+                changed.append((row, user_id, company_id))
+    return changed
+
+
+def use_mended(connection: Connection, config: Config, changed: Iterable[tuple[int, int, int]], now: datetime) -> None:
+    """Have what `mended` found go out as it would if it were handed over now, at once."""
+    for row, user_id, company_id in changed:
+        _, present = _present(connection, config, user_id, company_id)
+        after = outbound.keep_sender_config(connection, company_id, present.digest(), present.snapshot())
+        outbound.use_sender_config(connection, row, user_id, after, now)
+
+
+def _present(
+    connection: Connection, config: Config, user_id: int, company_id: int
+) -> tuple[people.Company, SenderConfig]:
+    """What a user's mail goes out with at present."""
+    company = people.company_by_id(connection, company_id)
+    return company, cards.sender_config(connection, company, people.user_by_id(connection, user_id), config)
+
+
+def route_of(connection: Connection, config: Config, keyring: Keyring, sender: SenderConfig, company_id: int) -> Route:
+    """Where and how a sender config connects, with the login decrypted.
+
+    raises   InputError: the login is gone; KeysError: it cannot be decrypted
+    """
+    return Route(
+        host=sender.server.host,
+        port=sender.server.port,
+        tls=sender.tls,
+        login=_login(connection, keyring, sender, company_id),
+        allow_plaintext_login=config.send.allow_plaintext_login,
+        ca_file=config.send.ca_file,
+    )
+
+
+def _login(connection: Connection, keyring: Keyring, sender: SenderConfig, company_id: int) -> auth.Login | None:
+    if sender.login is None:
+        return None
+    user_id = cards.owner_of_login(connection, company_id, sender)
+    which = Credential.TOKEN if sender.mode is MailSender.MICROSOFT365 else Credential.PASSWORD
+    secret = cards.secret(connection, keyring, user_id, which)
+    return auth.Password(username=sender.login.username, password=secret)

@@ -6,7 +6,7 @@ queue; what it was sending does not.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -23,6 +23,7 @@ from bounced.store.upsert import upsert
 
 MAX_TEXT = 2_000
 """Characters kept of a server's reply or of an error."""
+EMPTY: Set[int] = frozenset()
 
 
 class State(StrEnum):
@@ -226,27 +227,54 @@ def begin_sending(connection: Connection, number: int, owner: str, until: dateti
     _change(connection, number, owner, State.CLAIMED, state=State.SENDING.value, lease_until=until)
 
 
+def renew(connection: Connection, owner: str, until: datetime) -> None:
+    """Prolong the leases of what this owner has claimed and does not send yet."""
+    connection.execute(
+        update(tables.Delivery)
+        .where(tables.Delivery.state == State.CLAIMED.value, tables.Delivery.lease_owner == owner)
+        .values(lease_until=until)
+    )
+
+
 def finish(
     connection: Connection, number: int, owner: str, state: State, now: datetime, *, error: str | None = None
 ) -> None:
-    """Note how a delivery of this owner ended: DONE or UNCERTAIN."""
+    """Note how a delivery of this owner ended: DONE or UNCERTAIN.
+
+    One that was taken for uncertain meanwhile, and not decided on, is still its owner's: who has the answer knows.
+    """
     ended = now if state is State.DONE else None
     _change(
-        connection, number, owner, State.CLAIMED, State.SENDING,
+        connection, number, owner, State.CLAIMED, State.SENDING, State.UNCERTAIN,
         state=state.value, lease_owner=None, lease_until=None, last_error=error, ended_at=ended,
         tries=tables.Delivery.tries + 1,
     )  # fmt: skip
 
 
-def postpone(
-    connection: Connection, number: int, owner: str, due_at: datetime, *, error: str | None, counts: bool = True
-) -> None:
-    """Put a delivery of this owner back into the queue; `counts`: as a try."""
+def postpone(connection: Connection, number: int, owner: str, due_at: datetime, *, error: str | None) -> None:
+    """Put a delivery of this owner back into the queue, after a try."""
     _change(
         connection, number, owner, State.CLAIMED, State.SENDING,
         state=State.QUEUED.value, lease_owner=None, lease_until=None, due_at=due_at, last_error=error,
-        tries=tables.Delivery.tries + int(counts),
+        tries=tables.Delivery.tries + 1,
     )  # fmt: skip
+
+
+def give_back(connection: Connection, numbers: Iterable[int], owner: str, *, due_at: datetime | None = None) -> None:
+    """Queue again what this owner has claimed and did not try.  What is not its own any more is left alone.
+
+    due_at   not to be tried before; None: as it was
+    """
+    due = {} if due_at is None else {"due_at": due_at}
+    connection.execute(
+        update(tables.Delivery)
+        .where(
+            tables.Delivery.id.in_(list(numbers)),
+            tables.Delivery.lease_owner == owner,
+            tables.Delivery.state == State.CLAIMED.value,
+        )
+        .values(state=State.QUEUED.value, lease_owner=None, lease_until=None, **due)
+    )
 
 
 def _change(connection: Connection, number: int, owner: str, *states: State, **values: Any) -> None:
@@ -279,24 +307,37 @@ def set_recipients(
     )
 
 
-def recover(connection: Connection, now: datetime, gone: Iterable[str] = ()) -> tuple[int, list[int]]:
-    """Take back what is leased to nobody any more.
+def recover(
+    connection: Connection, now: datetime, *, gone: Iterable[str] = (), owner: str | None = None, held: Set[int] = EMPTY
+) -> tuple[int, list[int]]:
+    """Take back what nobody is at any more.
 
     gone     owners that are known to run no more, whatever their leases say
+    owner    who asks; what is its own but not among `held` has slipped from its hands
     returns  how many deliveries went back to the queue, and the numbers of those that are uncertain from now on
     """
-    lost = (tables.Delivery.lease_until < now) | tables.Delivery.lease_owner.in_(list(gone))
-    free = {"lease_owner": None, "lease_until": None}
+    mine = tables.Delivery.lease_owner == owner
+    open_ones = tables.Delivery.state.in_((State.CLAIMED.value, State.SENDING.value))
+    slipped = set(connection.scalars(select(tables.Delivery.id).where(open_ones, mine))) - held
+    lost = (
+        (tables.Delivery.lease_until < now)
+        | tables.Delivery.lease_owner.in_(list(gone))
+        | (mine & tables.Delivery.id.in_(slipped))
+    )
     back = connection.execute(
         update(tables.Delivery)
         .where(tables.Delivery.state == State.CLAIMED.value, lost)
-        .values(state=State.QUEUED.value, **free)
+        .values(state=State.QUEUED.value, lease_owner=None, lease_until=None)
     ).rowcount
     uncertain = list(
         connection.scalars(
             update(tables.Delivery)
             .where(tables.Delivery.state == State.SENDING.value, lost)
-            .values(state=State.UNCERTAIN.value, last_error="the process ended between DATA and the reply", **free)
+            .values(
+                state=State.UNCERTAIN.value,
+                lease_until=None,
+                last_error="the process ended, or lost its database, between DATA and the reply",
+            )
             .returning(tables.Delivery.id)
         )
     )
@@ -321,6 +362,7 @@ def decide(connection: Connection, number: int, now: datetime, *, release: bool)
     values: dict[str, Any] = {"due_at": now, "state": State.QUEUED.value}
     if not release:
         values = {"ended_at": now, "state": State.DROPPED.value}
+    values["lease_owner"] = None
     changed = connection.execute(
         update(tables.Delivery)
         .where(tables.Delivery.id == number, tables.Delivery.state.in_([state.value for state in states]))
@@ -336,6 +378,20 @@ def decide(connection: Connection, number: int, now: datetime, *, release: bool)
             .values(state=RecipientState.QUEUED.value, to_send=True, changed_at=now)
         )
     return changed.rowcount == 1
+
+
+def sender_snapshot(connection: Connection, sender_config_id: int) -> dict[str, Any]:
+    """A sender config as it was kept."""
+    chosen = select(tables.SenderConfig.snapshot).where(tables.SenderConfig.id == sender_config_id)
+    kept: dict[str, Any] = connection.execute(chosen).scalar_one()
+    return kept
+
+
+def sender_digest(connection: Connection, sender_config_id: int) -> str:
+    """What tells a sender config from all others."""
+    return connection.execute(
+        select(tables.SenderConfig.digest).where(tables.SenderConfig.id == sender_config_id)
+    ).scalar_one()
 
 
 def paused(connection: Connection, now: datetime) -> list[int]:
@@ -367,10 +423,10 @@ def resume(connection: Connection, sender_config_ids: Iterable[int]) -> None:
     )
 
 
-def waiting_users(connection: Connection, sender_config_ids: Iterable[int]) -> list[tuple[int, int]]:
-    """Whose messages wait for these sender configs: (sender config, user)."""
+def waiting_users(connection: Connection, sender_config_ids: Iterable[int]) -> list[tuple[int, int, int]]:
+    """Whose messages wait for these sender configs: (sender config, user, company)."""
     chosen = (
-        select(tables.Outbound.sender_config_id, tables.Outbound.user_id)
+        select(tables.Outbound.sender_config_id, tables.Outbound.user_id, tables.Outbound.company_id)
         .join(tables.Delivery, tables.Delivery.outbound_id == tables.Outbound.id)
         .where(
             tables.Delivery.state == State.QUEUED.value,
@@ -378,7 +434,7 @@ def waiting_users(connection: Connection, sender_config_ids: Iterable[int]) -> l
         )
         .distinct()
     )
-    return [(row[0], row[1]) for row in connection.execute(chosen)]
+    return [(row[0], row[1], row[2]) for row in connection.execute(chosen)]
 
 
 def use_sender_config(connection: Connection, before: int, user_id: int, after: int, now: datetime) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from bounced.store import tables
 from bounced.store.engine import Store
 from bounced.store.ids import floor_id
+from bounced.store.outbound import State
 
 ROWS_AT_ONCE = 1000
 """Rows deleted in one transaction."""
@@ -21,6 +22,15 @@ ROWS_AT_ONCE = 1000
 def purge_raw(store: Store, before: datetime, should_stop: Callable[[], bool] = lambda: False) -> int:
     """Delete the bytes of mails taken in before that time; returns of how many."""
     return _purge(store, tables.RawMail, tables.RawMail.mail_id, before, should_stop)
+
+
+def purge_raw_outbound(store: Store, before: datetime, should_stop: Callable[[], bool] = lambda: False) -> int:
+    """Delete the bytes of messages handed over before that time, save what is open; returns of how many."""
+    message = tables.RawOutbound.outbound_id
+    open_ones = exists().where(
+        tables.Delivery.outbound_id == message, tables.Delivery.state.not_in((State.DONE.value, State.DROPPED.value))
+    )
+    return _purge(store, tables.RawOutbound, message, before, should_stop, ~open_ones)
 
 
 def purge_events(store: Store, before: datetime, should_stop: Callable[[], bool] = lambda: False) -> int:
@@ -34,8 +44,9 @@ def _purge(
     key: InstrumentedAttribute[UUID],
     before: datetime,
     should_stop: Callable[[], bool],
+    *further: ColumnElement[bool],
 ) -> int:
-    oldest = select(key).where(key < floor_id(before)).order_by(key).limit(ROWS_AT_ONCE)
+    oldest = select(key).where(key < floor_id(before), *further).order_by(key).limit(ROWS_AT_ONCE)
     purged = 0
     while not should_stop():
         with store.writing() as connection:

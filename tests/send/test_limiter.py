@@ -52,6 +52,14 @@ def test_any_minute_holds_no_more(clock: Clock) -> None:
     assert all(sum(start <= moment < start + 60 for moment in sent) <= 30 for start in sent)
 
 
+def test_a_turn_that_is_too_far_away_is_not_taken(clock: Clock) -> None:
+    """Who would not wait so long leaves the turn to others."""
+    limits = limiter(clock, per_minute=12)
+    assert [limits.reserve("smtp.example.com", patience=5) for _ in range(5)] == [0, 5, 10, 10, 10]
+    clock.now += 5
+    assert limits.reserve("smtp.example.com", patience=5) == 5
+
+
 def test_connections_are_counted(clock: Clock) -> None:
     """No more than allowed at a time; one that is given back can be taken again."""
     limits = limiter(clock, connections=2)
