@@ -98,18 +98,21 @@ def _routes(connection: Connection, config: Config) -> tuple[dict[Route, list[st
     routes: dict[Route, list[str]] = {}
     errors: dict[str, list[str]] = {}
     companies = {company.id: company for company in people.companies(connection)}
+    keyring = None
     for user in people.users(connection):
-        if user.email is None:
-            continue
+        name = f"{user.company}/{user.code}"
         try:
+            if user.email is None:
+                continue
             sender = cards.sender_config(connection, companies[user.company_id], user, config)
             if sender.login is None:
                 continue
-            route = route_of(connection, config, Keyring.open(config), sender, user.company_id)
+            keyring = keyring or Keyring.open(config)
+            route = route_of(connection, config, keyring, sender, user.company_id)
         except BouncedError as error:
-            errors.setdefault(str(error), []).append(f"{user.company}/{user.code}")
+            errors.setdefault(str(error), []).append(name)
         else:
-            routes.setdefault(route, []).append(f"{user.company}/{user.code}")
+            routes.setdefault(route, []).append(name)
     return routes, errors
 
 

@@ -6,9 +6,9 @@ from contextlib import ExitStack
 import pytest
 
 from tests.send.script import Reply, Script
-from tests.servers.dns import Dns
 from tests.servers.fixtures import (
     authority,
+    dns,
     dovecot,
     mailbox,
     new_folder,
@@ -21,6 +21,7 @@ from tests.servers.fixtures import (
 
 __all__ = [
     "authority",
+    "dns",
     "dovecot",
     "mailbox",
     "new_folder",
@@ -43,11 +44,3 @@ def start_script() -> Iterator[Callable[..., Script]]:
             return server
 
         yield start
-
-
-@pytest.fixture
-def dns() -> Iterator[Dns]:
-    """A DNS server that knows nothing yet."""
-    server = Dns()
-    yield server
-    server.close()
