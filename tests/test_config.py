@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bounced import config
-from bounced.config import After, Secret
+from bounced.config import After, NameServer, Secret
 from bounced.errors import ConfigError
 
 MISSING = os.strerror(errno.ENOENT)
@@ -134,7 +134,7 @@ def test_environment_overrides_a_key(tmp_path):
     )
     assert loaded.poll.interval == timedelta(minutes=5)
     assert loaded.send.allow_plaintext_login is True
-    assert loaded.send.resolver == ["192.0.2.1"]
+    assert loaded.send.resolver == [NameServer("192.0.2.1")]
     assert loaded.database.url == "postgresql+psycopg://u:p@h/d"
     assert "u:p" not in repr(loaded)
 

@@ -68,7 +68,7 @@ def _polled(config: "Config", boxes: "list[Mailbox]") -> "Iterator[Found]":
 
 
 def check(context: typer.Context) -> None:
-    """Test the configuration, the database and each mailbox's login; exit 1 if anything is wrong."""
+    """Test the configuration, the database, each mailbox's login and each SMTP login; exit 1 if anything is wrong."""
     from bounced.service.check import check as run_checks
 
     config = configuration(context)

@@ -15,6 +15,7 @@ from bounced.errors import InputError
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from bounced.config import Config
     from bounced.send.sender import SenderConfig
     from bounced.store.people import User
 
@@ -202,6 +203,48 @@ def show_user(
         )
     )
     lines(_sender_lines(sender) if sender else [f"mail cannot be sent: {wrong}"])
+
+
+@users.command("check")
+def check_user(
+    context: typer.Context,
+    code: str,
+    company: Annotated[str | None, typer.Option(help="Needed when several companies have such a user.")] = None,
+) -> None:
+    """Say whether a user's mail will pass: the login, SPF, DMARC, and what to change; exit 1 if anything is wrong.
+
+    Connects to the server; nothing is sent.
+    """
+    from bounced.keys import Keyring
+    from bounced.send import cards
+    from bounced.service.preflight import connect
+    from bounced.service.prepare import route_of
+    from bounced.store import people
+
+    config = configuration(context)
+    keyring = Keyring.open(config)
+    with database(context) as store:
+        with store.reading() as connection:
+            user = _user(connection, code, company)
+            sender = cards.sender_config(connection, people.company_by_id(connection, user.company_id), user, config)
+            route, account = route_of(connection, config, keyring, sender, user.company_id)
+        _check(sender, lambda: connect(route, account, store, config, keyring), config)
+
+
+def _check(sender: "SenderConfig", log_in: Callable[[], None], config: "Config") -> None:
+    from bounced.service.preflight import Level, preflight, verdict
+
+    lines((f"mail is {sender.in_words()}", f"From: {sender.from_address}"))
+    lines(f"warning: {warning}" for warning in sender.warnings)
+    findings = []
+    for finding in preflight(sender, log_in, config):
+        findings.append(finding)
+        word = {Level.OK: "ok", Level.WARNING: "warning", Level.WRONG: "WRONG"}[finding.level]
+        lines((f"{word:<8}{finding.text}",))
+        lines((f"{'':<8}to do: {finding.remedy}",) if finding.remedy else ())
+    lines((f"{verdict(findings)}",))
+    if max(finding.level for finding in findings) is Level.WRONG:
+        sys.exit(1)
 
 
 def _sender_lines(sender: "SenderConfig") -> Iterator[str]:

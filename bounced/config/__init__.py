@@ -7,7 +7,7 @@ file's folder.
 
 from bounced.config.file import find, load
 from bounced.config.tables import Config, Database, Directo, Limit, Mailbox, Microsoft365, OAuth, Poll, Table
-from bounced.config.values import BYTES, UNITS, After, Secret
+from bounced.config.values import BYTES, UNITS, After, NameServer, Secret
 
 __all__ = [
     "BYTES",
@@ -19,6 +19,7 @@ __all__ = [
     "Limit",
     "Mailbox",
     "Microsoft365",
+    "NameServer",
     "OAuth",
     "Poll",
     "Secret",

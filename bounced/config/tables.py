@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from bounced.config.values import After, Duration, FilePath, FolderName, Secret, SecretRef, Size
+from bounced.config.values import After, Duration, FilePath, FolderName, NameServer, Secret, SecretRef, Size
 from bounced.errors import ConfigError
 
 
@@ -137,7 +137,9 @@ class Send(Table):
         },
         description="By server.",
     )
-    resolver: list[str] = Field([], description="Name servers; the system's where empty.")
+    resolver: list[Annotated[NameServer, BeforeValidator(NameServer.parse)]] = Field(
+        [], description='Name servers, "192.0.2.1" or "192.0.2.1:5353"; the system\'s where empty.'
+    )
 
 
 class Secrets(Table):

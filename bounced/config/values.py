@@ -4,6 +4,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -13,6 +14,10 @@ from bounced.errors import ConfigError
 
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 LONGEST = 36_525 * UNITS["d"]  # a hundred years: a time so far off is still a date
+NAME_SERVER = re.compile(
+    r"(?:(?P<address>[\d.]{7,15})|\[(?P<ipv6>[0-9a-f:.]{2,45})\])(?::(?P<port>\d{1,5}))?|(?P<bare>[0-9a-f:.]{2,45})",
+    re.I | re.ASCII,
+)
 BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -148,3 +153,24 @@ class After:
             case "move", folder if folder.strip() and folder.isprintable():
                 return cls("move", _folder_name(folder))
         raise ValueError("expected keep, seen, move:FOLDER or delete")
+
+
+@dataclass(frozen=True, slots=True)
+class NameServer:
+    """A DNS server."""
+
+    address: str  # IPv4 or IPv6
+    port: int = 53
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """Reads ADDRESS, ADDRESS:PORT or [IPv6]:PORT.
+
+        raises   ValueError for anything else
+        """
+        found = NAME_SERVER.fullmatch(text) if isinstance(text, str) else None
+        if not found or not 1 <= int(found["port"] or 53) <= 65_535:
+            raise ValueError(
+                'expected an IP address, with or without a port, such as "192.0.2.1:53" or "[2001:db8::1]:53"'
+            )
+        return cls(str(ip_address(found["address"] or found["ipv6"] or found["bare"])), int(found["port"] or 53))

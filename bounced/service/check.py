@@ -1,12 +1,29 @@
-"""Tests what the service needs before it needs it: the database, and each mailbox's login, folder and action."""
+"""Tests what the service needs before it needs it.
+
+The database, each mailbox's login, folder and action, and each login that users' mail is sent with.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import Connection
 
 from bounced.config import Config, Mailbox
-from bounced.errors import BouncedError
+from bounced.errors import BouncedError, StoreError
 from bounced.inbox.imap import Session
+from bounced.keys import Keyring
+from bounced.send import cards
+from bounced.send.reply import printable
+from bounced.send.smtp import Route
+from bounced.service.login import Account
+from bounced.service.preflight import connect
+from bounced.service.prepare import route_of
+from bounced.store import people
 from bounced.store.engine import Store
+
+SHOWN = 3
+"""Users named where many share a login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +35,14 @@ class Verdict:
     detail: str = ""
 
 
+class Login(NamedTuple):
+    """What users log in with."""
+
+    username: str
+    route: Route
+    account: Account | None
+
+
 def check(config: Config) -> Iterator[Verdict]:
     """Tests one thing after the other; nothing is changed, in the mailboxes least of all."""
     yield _database(config)
@@ -26,6 +51,7 @@ def check(config: Config) -> Iterator[Verdict]:
         yield Verdict("mailboxes", "no mailbox is configured: add a [[mailbox]] to bounced.toml")
     for box in config.mailbox:
         yield _mailbox(box, config.poll.max_message_size)
+    yield from _logins(config)
 
 
 def _database(config: Config) -> Verdict:
@@ -55,3 +81,54 @@ def _mailbox(box: Mailbox, max_message_size: int) -> Verdict:
     except BouncedError as error:
         return Verdict(what, str(error))
     return Verdict(what, None, f"{folder.exists} messages in {box.folder}, after storing: {box.after}")
+
+
+def _logins(config: Config) -> Iterator[Verdict]:
+    """Each login of the users on file once, whoever shares it; what is wrong on several cards for one reason, too."""
+    try:
+        with Store.open(config.database.url) as store:
+            with store.reading() as connection:
+                logins, errors = _found(connection, config)
+            for error, users in errors.items():
+                yield Verdict("SMTP login", f"{error} (for {_named(users)})")
+            for login, users in logins.items():
+                yield _login(store, config, login, users)
+    except StoreError:
+        return  # the database's own line says it
+
+
+def _login(store: Store, config: Config, login: Login, users: list[str]) -> Verdict:
+    what = f"SMTP login {printable(login.username)} at {login.route.host}:{login.route.port}"
+    try:
+        connect(login.route, login.account, store, config, Keyring.open(config))
+    except BouncedError as error:
+        return Verdict(what, f"SMTP login of {_named(users)}: {error}")
+    return Verdict(what, None, f"for {_named(users)}")
+
+
+def _found(connection: Connection, config: Config) -> tuple[dict[Login, list[str]], dict[str, list[str]]]:
+    """The users of each login, and those of each error; who has no address sends nothing."""
+    logins: dict[Login, list[str]] = {}
+    errors: dict[str, list[str]] = {}
+    companies = {company.id: company for company in people.companies(connection)}
+    keyring = None
+    for user in people.users(connection):
+        name = f"{user.company}/{user.code}"
+        try:
+            if user.email is None:
+                continue
+            sender = cards.sender_config(connection, companies[user.company_id], user, config)
+            if sender.login is None:
+                continue
+            keyring = keyring or Keyring.open(config)
+            route, account = route_of(connection, config, keyring, sender, user.company_id)
+        except BouncedError as error:
+            errors.setdefault(str(error), []).append(name)
+        else:
+            logins.setdefault(Login(sender.login.username, route, account), []).append(name)
+    return logins, errors
+
+
+def _named(users: list[str]) -> str:
+    more = len(users) - SHOWN
+    return printable(", ".join(users[:SHOWN])) + (f" and {more} more" if more > 0 else "")

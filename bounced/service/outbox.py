@@ -23,8 +23,9 @@ from bounced.send.microsoft import TokenError
 from bounced.send.record import record
 from bounced.send.refusal import refused
 from bounced.send.smtp import Session
-from bounced.service import lease, microsoft
+from bounced.service import lease
 from bounced.service.deliver import Job, attempt, back_off, evidence, noting, queue_again
+from bounced.service.login import open_session
 from bounced.service.prepare import Preparation, Way, mended, use_mended
 from bounced.store import outbound
 from bounced.store.engine import Store
@@ -224,7 +225,7 @@ class Outbox:
     def _open(self, session: Session, way: Way, config: Config, keyring: Keyring) -> bool:
         """Whether there is a connection.  Where there can be none the way is paused; where it is one too many, not."""
         try:
-            self._connect(session, way, config, keyring)
+            open_session(session, way.account, self._store, config, keyring)
         except TransportError as error:
             failed = error
         except Exception as bug:
@@ -238,18 +239,6 @@ class Outbox:
         else:
             self._pause(way, _rest(way), failed, config.send.retry_for)
         return False
-
-    def _connect(self, session: Session, way: Way, config: Config, keyring: Keyring) -> None:
-        """With a token where one is needed: the one in hand, and if that is refused a new one."""
-        if way.account is None:
-            session.open()
-            return
-        try:
-            session.log_in_as(microsoft.log_in(self._store, config, keyring, *way.account, fresh=False))
-            session.open()
-        except LoginError:
-            session.log_in_as(microsoft.log_in(self._store, config, keyring, *way.account, fresh=True))
-            session.open()
 
     def _pause(self, way: Way, jobs: list[Job], error: TransportError, retry_for: timedelta) -> None:
         """Nothing goes this way for a while; one event tells of it, however often it fails."""

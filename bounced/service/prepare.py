@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,18 +22,12 @@ from bounced.send.record import Subject
 from bounced.send.sender import SenderConfig
 from bounced.send.smtp import Route, Session
 from bounced.service.deliver import Job, queue_again
+from bounced.service.login import Account
 from bounced.store import outbound, people
 from bounced.store.outbound import Claimed
 from bounced.store.people import Credential, MailSender
 
 log = logs.get(__name__)
-
-
-class Account(NamedTuple):
-    """A login at Microsoft 365."""
-
-    user_id: int  # row of the card that it is on
-    username: str
 
 
 @dataclass(slots=True)
@@ -114,28 +107,9 @@ class Preparation:
         if user_id not in self._senders:
             company, config = _present(self._connection, self._config, user_id, company_id)
             row = outbound.keep_sender_config(self._connection, company_id, config.digest(), config.snapshot())
-            route, account = self._route(config, company_id)
+            route, account = route_of(self._connection, self._config, self._keyring, config, company_id)
             self._senders[user_id] = _Sender(config, row, company, route, account)
         return self._senders[user_id]
-
-    def _route(self, config: SenderConfig, company_id: int) -> tuple[Route, Account | None]:
-        login, account = None, None
-        if config.login is not None:
-            user_id = cards.owner_of_login(self._connection, company_id, config)
-            if config.mode is MailSender.MICROSOFT365:
-                account = Account(user_id, config.login.username)
-            else:
-                secret = cards.secret(self._connection, self._keyring, user_id, Credential.PASSWORD)
-                login = auth.Password(username=config.login.username, password=secret)
-        route = Route(
-            host=config.server.host,
-            port=config.server.port,
-            tls=config.tls,
-            login=login,
-            allow_plaintext_login=self._config.send.allow_plaintext_login,
-            ca_file=self._config.send.ca_file,
-        )
-        return route, account
 
     def _job(self, one: Claimed, sender: _Sender) -> Job:
         message = one.message
@@ -206,3 +180,29 @@ def _present(
     """What a user's mail goes out with at present."""
     company = people.company_by_id(connection, company_id)
     return company, cards.sender_config(connection, company, people.user_by_id(connection, user_id), config)
+
+
+def route_of(
+    connection: Connection, config: Config, keyring: Keyring, sender: SenderConfig, company_id: int
+) -> tuple[Route, Account | None]:
+    """Where and how a sender config connects, with the password decrypted, and whose token it needs instead.
+
+    raises   InputError: the login is gone; KeysError: it cannot be decrypted
+    """
+    login, account = None, None
+    if sender.login is not None:
+        user_id = cards.owner_of_login(connection, company_id, sender)
+        if sender.mode is MailSender.MICROSOFT365:
+            account = Account(user_id, sender.login.username)
+        else:
+            secret = cards.secret(connection, keyring, user_id, Credential.PASSWORD)
+            login = auth.Password(username=sender.login.username, password=secret)
+    route = Route(
+        host=sender.server.host,
+        port=sender.server.port,
+        tls=sender.tls,
+        login=login,
+        allow_plaintext_login=config.send.allow_plaintext_login,
+        ca_file=config.send.ca_file,
+    )
+    return route, account

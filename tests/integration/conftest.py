@@ -4,6 +4,7 @@ from tests.integration.running import new_service, own_postgres
 from tests.servers.fixtures import (
     authority,
     database_url,
+    dns,
     dovecot,
     mailbox,
     new_folder,
@@ -19,6 +20,7 @@ from tests.servers.fixtures import (
 __all__ = [
     "authority",
     "database_url",
+    "dns",
     "dovecot",
     "mailbox",
     "new_folder",

@@ -8,6 +8,7 @@ import pytest
 from tests.send.script import Reply, Script
 from tests.servers.fixtures import (
     authority,
+    dns,
     dovecot,
     mailbox,
     new_folder,
@@ -20,6 +21,7 @@ from tests.servers.fixtures import (
 
 __all__ = [
     "authority",
+    "dns",
     "dovecot",
     "mailbox",
     "new_folder",

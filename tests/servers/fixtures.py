@@ -14,6 +14,7 @@ import pytest
 
 from tests.servers import require
 from tests.servers.authority import Authority
+from tests.servers.dns import Dns
 from tests.servers.dovecot import Dovecot, Message, Options
 from tests.servers.folders import session_folder
 from tests.servers.postfix import Postfix
@@ -147,3 +148,11 @@ def start_proxy() -> Iterator[Callable[[int], Proxy]]:
             return proxy
 
         yield start
+
+
+@pytest.fixture
+def dns() -> Iterator[Dns]:
+    """A DNS server that knows nothing yet."""
+    server = Dns()
+    yield server
+    server.close()

@@ -1,0 +1,53 @@
+"""Opens sessions: with the route's own login, or with a token that a card has at Microsoft 365.
+
+What is renewed there is kept on the card, encrypted.  It takes requests over the network: never within a transaction.
+"""
+
+from typing import NamedTuple
+
+from bounced.config import Config
+from bounced.keys import Keyring
+from bounced.send import cards
+from bounced.send.auth import Token
+from bounced.send.failure import LoginError
+from bounced.send.microsoft import Application
+from bounced.send.smtp import Session
+from bounced.store.engine import Store
+from bounced.store.people import Credential
+
+
+class Account(NamedTuple):
+    """A login at Microsoft 365."""
+
+    user_id: int  # row of the card that it is on
+    username: str
+
+
+def open_session(session: Session, account: Account | None, store: Store, config: Config, keyring: Keyring) -> None:
+    """Connects and logs in.  A token in hand that is refused is renewed once.
+
+    account  None: the route has all that is needed
+    raises   TransportError, TokenError among them; ConfigError, KeysError, InputError, StoreError
+    """
+    if account is None:
+        session.open()
+        return
+    try:
+        session.log_in_as(_token(account, store, config, keyring, fresh=False))
+        session.open()
+    except LoginError:
+        session.log_in_as(_token(account, store, config, keyring, fresh=True))
+        session.open()
+
+
+def _token(account: Account, store: Store, config: Config, keyring: Keyring, *, fresh: bool) -> Token:
+    application = Application(config.microsoft365, config.send.ca_file)
+    with store.reading() as connection:
+        cache = cards.secret(connection, keyring, account.user_id, Credential.TOKEN)
+    held = None if fresh else application.held(cache)
+    if held is None:
+        grant = application.renew(cache)
+        held = grant.access_token
+        with store.writing() as connection:
+            cards.keep_secret(connection, keyring, account.user_id, Credential.TOKEN, grant.cache, is_new=False)
+    return Token(username=account.username, access_token=held)
