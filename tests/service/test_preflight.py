@@ -27,8 +27,13 @@ def check(dns, sink):
         sender = resolve(mari, None, config.directo, company="acme", allow_plaintext_login=False)
         # whatever server the card names, the one that answers here is the sink
         route = Route(host="127.0.0.1", port=sink.port, tls=None)
-        session = Session(route)
-        return list(preflight(sender, session.open, config))
+
+        def log_in() -> None:
+            session = Session(route)
+            session.open()
+            session.close()
+
+        return list(preflight(sender, log_in, config))
 
     return run
 
