@@ -3,7 +3,8 @@
 import sys
 from importlib import import_module
 
-NAMES = ("parse", "drain")
+NAMES = ("parse", "drain", "send")
+"""What runs by itself; `kills` takes minutes and must be named."""
 
 for name in sys.argv[1:] or NAMES:
     print(f"== {name}", flush=True)

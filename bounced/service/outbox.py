@@ -37,7 +37,7 @@ log = logs.get(__name__)
 
 AT_A_TIME = 500
 """Deliveries claimed together: so many messages are in memory."""
-CONNECTIONS = 4
+CONNECTIONS = 8
 """To one server at a time, where its limit says nothing."""
 PER_CONNECTION = 20
 """Deliveries for which another connection is worth its while."""

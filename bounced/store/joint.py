@@ -59,7 +59,7 @@ class Joint:
             with self._store.writing() as connection:
                 for request in requests:
                     request.write(connection)
-        except BaseException as error:  # noqa: BLE001  each thread is told what became of its own
+        except BaseException as error:  # noqa: BLE001  handed on to each who waits for it
             if len(requests) > 1 and not (isinstance(error, StoreError) and error.retry):
                 for request in requests:  # who failed fails alone
                     self._commit([request])

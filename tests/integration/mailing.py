@@ -103,9 +103,14 @@ def finish(services: Sequence[Service]) -> None:
     """Run the daemons until nothing is left to send."""
     for service in services:
         service.start()
-    services[0].wait_until(lambda: not unfinished(services[0]), "an empty queue", seconds=SECONDS)
     for service in services:
-        assert service.end() == 0
+        finish_running(service)
+
+
+def finish_running(service: Service) -> None:
+    """Wait until nothing is left to send, and end the daemon."""
+    service.wait_until(lambda: not unfinished(service), "an empty queue", seconds=SECONDS)
+    assert service.end() == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import time
 
 import pytest
 
@@ -41,3 +42,38 @@ def test_killed_while_sending(sink, new_service, request, backend):
     tell(f"{met}; {balance}")
     assert met.in_doubt >= met.kills // 5, "it was hardly ever killed between DATA and the reply"
     assert balance.uncertain >= met.in_doubt
+
+
+def test_a_connection_too_many_is_no_incident(sink, new_service):
+    """A server that takes one connection at a time gets all messages over it; nothing is paused."""
+    sink.most = 1
+    sink.hold = lambda: 0.005
+    service = new_service(IDLE_BOX, directo={"relay": f"127.0.0.1:{sink.port}"})
+    mailing.hand_over(service, 100)
+    service.start()
+    service.wait_for_line("one connection less")
+    mailing.finish_running(service)
+    assert mailing.compare(service, sink, 100).accepted == 100
+    assert service.count() == 0, "an event"
+    assert "sending paused" not in service.log_text()
+
+
+def test_a_server_s_limit_is_kept(sink, new_service):
+    """Messages to a server with `per_minute` come no faster than that, and all of them come."""
+    arrived: list[float] = []
+
+    def note() -> float:
+        arrived.append(time.monotonic())
+        return 0.0
+
+    sink.hold = note
+    service = new_service(
+        IDLE_BOX,
+        directo={"relay": f"127.0.0.1:{sink.port}"},
+        send={"limits": {"127.0.0.1": {"per_minute": 300}}},
+    )
+    mailing.hand_over(service, 30)
+    service.start()
+    mailing.finish_running(service)
+    assert mailing.compare(service, sink, 30).accepted == 30
+    assert arrived[-1] - arrived[0] >= 29 * 0.2 - 0.2, "one in 0.2 s"

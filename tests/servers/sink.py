@@ -31,6 +31,8 @@ class Sink:
         self.data: dict[str, str] = {}  # recipient -> reply after DATA, for the whole message
         self.silent: set[str] = set()  # recipients whose message is taken, and the connection closed without a reply
         self.hold: Callable[[], float] | None = None  # seconds between taking a message and the reply
+        self.most: int | None = None  # connections at a time
+        self.open = 0  # connections
         self.received: list[Received] = []
         self._arrived = Condition()
         self._loop = asyncio.new_event_loop()
@@ -99,10 +101,24 @@ class Sink:
 
 
 class _Connection(SMTP):
-    """aiosmtpd's protocol with a greeting of our choice."""
+    """aiosmtpd's protocol with a greeting of our choice, and so many connections as are allowed."""
 
     _greeted = False
 
     async def push(self, status: AnyStr) -> None:
-        greeting, self._greeted = None if self._greeted else self.event_handler.greeting, True
+        greeting, self._greeted = None if self._greeted else self._greeting(), True
         await super().push(greeting or status)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.event_handler.open += 1
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.event_handler.open -= 1
+        super().connection_lost(error)
+
+    def _greeting(self) -> str | None:
+        sink: Sink = self.event_handler
+        if sink.most is not None and sink.open > sink.most:
+            return "421 4.7.0 Too many connections"
+        return sink.greeting
