@@ -201,7 +201,7 @@ def _spf(sender: SenderConfig, domain: str, origin: _Origin, answer: SpfAnswer) 
             return Finding(Level.WARNING, f"SPF: {record} does not permit {origin.name}", permit)
         case SpfResult.NONE:
             text = f"SPF: {domain} has no SPF record, and so permits nobody, {origin.name} neither"
-            return Finding(Level.WARNING, text, permit.replace("the SPF record", "an SPF record", 1))
+            return Finding(Level.WARNING, text, f"{origin.permit} an SPF record of {domain}{_or_reply_to(sender)}")
         case SpfResult.PERMERROR:
             return Finding(wrong, f"SPF: {record} is wrong: {answer.problem}", f"correct it{_or_reply_to(sender)}")
         case SpfResult.TEMPERROR:
@@ -217,7 +217,9 @@ def _dmarc(sender: SenderConfig, domain: str, origin: _Origin, answer: SpfAnswer
     asks = "refuse" if dmarc.policy is Policy.REJECT else "take for spam"
     text = f"DMARC: {dmarc.domain} asks receivers to {asks} what is not authenticated ({dmarc.policy})"
     if answer.result is SpfResult.PASS:
-        return Finding(Level.OK, f"{text}; this mail is, by SPF")
+        return Finding(
+            Level.OK, f"{text}; this mail is, by SPF{'' if origin.certain else ', if that indication holds'}"
+        )
     if answer.result is SpfResult.TEMPERROR:
         return Finding(Level.WARNING, f"{text}; whether this mail is could not be checked", "try again later")
     if sender.mode in (MailSender.DIRECTO, MailSender.DIRECTO_REPLY_TO):
