@@ -194,7 +194,9 @@ class Outbox:
                 if job := _next(way):
                     self._try(session, job, config.send.retry_for)
         finally:
-            way.sessions.remove(session)
+            with self._lock:
+                if session in way.sessions:
+                    way.sessions.remove(session)
             session.close()
             self._limiter.disconnect(host)
 
@@ -234,7 +236,10 @@ class Outbox:
         else:
             noting(self._joint, lambda connection: outbound.resume(connection, way.configs))
             return True
-        if any(other.is_usable for other in way.sessions):
+        with self._lock:
+            way.sessions.remove(session)
+            others = bool(way.sessions)  # at it, or about to fail in their turn: the last one tells
+        if others:
             log.info("one connection less", server=way.route.host, error=str(failed))
         else:
             self._pause(way, _rest(way), failed, config.send.retry_for)
