@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, case, delete, exists, func, insert, select, update
 
 from bounced.errors import LeaseLostError
 from bounced.store import tables
@@ -294,17 +294,25 @@ def _change(connection: Connection, number: int, owner: str, *states: State, **v
 def set_recipients(
     connection: Connection, rows: Iterable[int], state: RecipientState, reply: str | None, now: datetime
 ) -> None:
-    """Note what became of recipients at an attempt; only those who are DELAYED will be tried again."""
+    """Note what became of recipients at an attempt; only those who are DELAYED will be tried again.
+
+    What a notice has said already stays: a bounce may be here before the reply that the message was taken is noted.
+    """
     connection.execute(
         update(tables.OutboundRecipient)
         .where(tables.OutboundRecipient.id.in_(list(rows)))
         .values(
-            state=state.value,
+            state=_unless_noticed(state),
             to_send=state is RecipientState.DELAYED,
             reply=reply[:MAX_TEXT] if reply else None,
             changed_at=now,
         )
     )
+
+
+def _unless_noticed(state: RecipientState) -> ColumnElement[str]:
+    table = tables.OutboundRecipient
+    return case((table.noticed_at.is_(None), state.value), else_=table.state)
 
 
 def recover(
@@ -345,7 +353,7 @@ def recover(
         connection.execute(
             update(tables.OutboundRecipient)
             .where(tables.OutboundRecipient.delivery_id.in_(uncertain), tables.OutboundRecipient.to_send)
-            .values(state=RecipientState.UNCERTAIN.value, to_send=False, changed_at=now)
+            .values(state=_unless_noticed(RecipientState.UNCERTAIN), to_send=False, changed_at=now)
         )
     return back, uncertain
 
@@ -455,17 +463,45 @@ def use_sender_config(connection: Connection, before: int, user_id: int, after: 
     )
 
 
-FINAL = frozenset({RecipientState.BOUNCED, RecipientState.DELIVERED, RecipientState.COMPLAINED})
-"""What a delay that is reported late changes nothing about."""
+STRONGER = (
+    RecipientState.QUEUED,
+    RecipientState.UNCERTAIN,
+    RecipientState.ACCEPTED,
+    RecipientState.DELAYED,
+    RecipientState.REFUSED,
+    RecipientState.DELIVERED,
+    RecipientState.BOUNCED,
+    RecipientState.COMPLAINED,
+)
+"""What is known of a recipient, each stronger than all before it.
+
+A notice changes only what is weaker: so notices that come late, twice or in another order lead to the same.  Where a
+server tells of a delivery and of a bounce (the message was passed on to several), a person should look at the bounce.
+"""
 
 
-def learn(connection: Connection, row: int, state: RecipientState, words: str | None, now: datetime) -> None:
-    """Note what a notice says of a recipient; a delay takes nothing final back."""
+def learn(connection: Connection, row: int, state: RecipientState, at: datetime) -> None:
+    """Note what a notice says of a recipient, unless more is known already.
+
+    at   when the notice came
+    """
     table = tables.OutboundRecipient
-    chosen = [table.id == row]
-    if state is RecipientState.DELAYED:
-        chosen.append(table.state.not_in([final.value for final in FINAL]))
-    connection.execute(update(table).where(*chosen).values(state=state.value, reply=words, changed_at=now))
+    weaker = [known.value for known in STRONGER[: STRONGER.index(state)]]
+    connection.execute(
+        update(table).where(table.id == row, table.state.in_(weaker)).values(state=state.value, noticed_at=at)
+    )
+
+
+def delivered_since(connection: Connection, company_id: int, address: str, at: datetime) -> bool:
+    """Whether a notice that came later than `at` says that a message was delivered to that address."""
+    table = tables.OutboundRecipient
+    chosen = exists().where(
+        table.company_id == company_id,
+        table.address_key == email_key(address),
+        table.state == RecipientState.DELIVERED.value,
+        table.noticed_at > at,
+    )
+    return bool(connection.scalar(select(chosen)))
 
 
 def address_of(connection: Connection, row: int) -> str:
