@@ -59,7 +59,7 @@ def add(
         )
     else:
         statement = statement.on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    return connection.scalar(statement.returning(table.address_key)) is not None  # an insert's row count is not told
 
 
 def remove(connection: Connection, company_id: int, address: str) -> bool:
