@@ -577,16 +577,52 @@ class Fate:
     address: str
     state: str
     reply: str | None
-    changed_at: datetime
+    changed_at: datetime  # when it was queued, or the reply was noted
+    noticed_at: datetime | None  # when the notice came that the state is from
+
+    @property
+    def answer(self) -> str:
+        """What the server said, whatever a notice has said since."""
+        if self.noticed_at is None:
+            return self.state
+        if self.reply is None:
+            return RecipientState.UNCERTAIN.value
+        return (RecipientState.ACCEPTED if self.reply.startswith("2") else RecipientState.REFUSED).value
 
 
 def fate(connection: Connection, outbound_id: UUID) -> list[Fate]:
     """What is known of each recipient of a message, in its order."""
     recipient = tables.OutboundRecipient
     chosen = (
-        select(recipient.address, recipient.state, recipient.reply, recipient.changed_at)
+        select(recipient.address, recipient.state, recipient.reply, recipient.changed_at, recipient.noticed_at)
         .join(tables.Delivery, tables.Delivery.id == recipient.delivery_id)
         .where(tables.Delivery.outbound_id == outbound_id)
         .order_by(recipient.id)
     )
     return [Fate(*row) for row in connection.execute(chosen)]
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How far one delivery of a message has come."""
+
+    delivery: int
+    state: str
+    tries: int
+    due_at: datetime  # not to be tried before
+    ended_at: datetime | None
+    last_error: str | None
+
+
+def submitted_at(connection: Connection, outbound_id: UUID) -> datetime | None:
+    """When a message was handed over; None: there is no such message."""
+    return connection.scalar(select(tables.Outbound.created_at).where(tables.Outbound.id == outbound_id))
+
+
+def tried(connection: Connection, outbound_id: UUID) -> list[Tried]:
+    """How far the deliveries of a message have come, in their order."""
+    table = tables.Delivery
+    chosen = select(table.id, table.state, table.tries, table.due_at, table.ended_at, table.last_error)
+    return [
+        Tried(*row) for row in connection.execute(chosen.where(table.outbound_id == outbound_id).order_by(table.id))
+    ]
