@@ -10,7 +10,7 @@ from uuid import UUID
 
 import typer
 
-from bounced.cli import moments
+from bounced.cli import moments, story
 from bounced.cli.context import configuration, database
 from bounced.cli.output import Format, lines, plain, write
 from bounced.cli.words import language, word
@@ -109,7 +109,9 @@ def show(
         if raw:
             _print_raw(stored.raw(connection, wanted))
             return
-    lines(_told(event, configuration(context).directo))
+        message, recipient = event.match.outbound_id, event.report.recipient
+        way = story.timeline(connection, message, recipient) if message else []
+    lines(_told(event, configuration(context).directo, way))
 
 
 def _print_raw(message: bytes | None) -> None:
@@ -122,7 +124,7 @@ def _print_raw(message: bytes | None) -> None:
         sys.stdout.buffer.write(message)
 
 
-def _told(event: "Event", directo: "Directo") -> Iterator[str]:
+def _told(event: "Event", directo: "Directo", way: "list[tuple[datetime, str]]") -> Iterator[str]:
     from bounced.model import iso
     from parsers.causes import texts
 
@@ -135,6 +137,9 @@ def _told(event: "Event", directo: "Directo") -> Iterator[str]:
 
     yield f"{report.kind.value} {event.id}"
     yield ""
+    if said := story.sentence(event):
+        yield f"{said}."
+        yield ""
     yield from facts(
         ("Recipient", report.recipient),
         ("Forwarded to", report.final_recipient if report.final_recipient != report.recipient else None),
@@ -143,7 +148,7 @@ def _told(event: "Event", directo: "Directo") -> Iterator[str]:
         ("Company", match.company),
         ("User", match.user),
         ("Mail sender", match.mode),
-        ("Matched by", match.matched_by),
+        ("Matched by", f"reply-to ({word('inferred')})" if match.matched_by == "reply-to" else match.matched_by),
         ("Forged", word("yes: the token does not verify") if match.forged else None),
     )
     if report.cause:
@@ -165,8 +170,12 @@ def _told(event: "Event", directo: "Directo") -> Iterator[str]:
         )
     if match.sender_config:
         yield ""
-        yield f"{word('Sent with')}:"
-        yield from facts(*match.sender_config.items())
+        yield f"{word('Sends with now' if match.matched_by == 'reply-to' else 'Sent with')}:"
+        yield from facts(*story.settings(match.sender_config))
+    if way:
+        yield ""
+        yield f"{word('Timeline')}:"
+        yield from (f"{iso(at)}  {what}" for at, what in way)
     yield ""
     yield from facts(
         ("Server's words", report.diagnostic),

@@ -52,7 +52,7 @@ def _events(context: typer.Context, paths: list[Path], *, store: bool) -> "Itera
     config = configuration(context)
     keyring = Keyring.find(config)
     with Store.open(config.database.url) as into:
-        yield service.store(paths, into, event_domain=config.directo.event_domain, keyring=keyring)
+        yield service.store(paths, into, config, keyring)
 
 
 @contextmanager

@@ -170,23 +170,27 @@ def list_suppressions(
 @suppressions.command("add")
 def add_suppression(context: typer.Context, address: Address, company: CompanyOption) -> None:
     """Write to an address no more."""
+    from datetime import UTC, datetime
+
     from bounced.send import recipients
     from bounced.store import suppressions as stored
 
     wanted = recipients.envelope_address(address)
     with database(context) as store, store.writing() as connection:
-        if not stored.add(connection, _known(connection, company), wanted):
+        if not stored.add(connection, _known(connection, company), wanted, datetime.now(UTC)):
             raise InputError(f"{plain(wanted)} is on the list of {plain(company)} already")
 
 
 @suppressions.command("remove")
 def remove_suppression(context: typer.Context, address: Address, company: CompanyOption) -> None:
     """Write to an address again."""
+    from bounced.send import recipients
     from bounced.store import suppressions as stored
 
+    wanted = recipients.envelope_address(address)
     with database(context) as store, store.writing() as connection:
-        if not stored.remove(connection, _known(connection, company), address):
-            raise InputError(f"{plain(address)} is not on the list of {plain(company)}")
+        if not stored.remove(connection, _known(connection, company), wanted):
+            raise InputError(f"{plain(wanted)} is not on the list of {plain(company)}")
 
 
 def _company_id(connection: "Connection", name: str | None) -> int | None:

@@ -32,8 +32,8 @@ class Subject:
     snapshot: Mapping[str, Any]  # of the sender config
 
 
-def record(connection: Connection, about: Subject, reports: Sequence[Report], now: datetime) -> list[UUID]:
-    """Store an event for each report; their ids."""
+def record(connection: Connection, about: Subject, reports: Sequence[Report], now: datetime) -> list[Event]:
+    """Store an event for each report."""
     made = [
         Event(
             id=new_id(),
@@ -58,4 +58,4 @@ def record(connection: Connection, about: Subject, reports: Sequence[Report], no
     ]
     events.insert_events(connection, None, [(None, position, event) for position, event in enumerate(made)])
     counters.add(connection, Counter(counters.key_of(event, None) for event in made))
-    return [event.id for event in made if event.id is not None]
+    return made

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -29,13 +29,17 @@ class Origin:
     card: str | None = None
 
     def __str__(self) -> str:
+        return self.in_words()
+
+    def in_words(self, word: Callable[[str], str] = str) -> str:
+        """Where it comes from; `word` gives each piece of the text in the reader's language."""
         match self.source:
             case Source.OWN:
-                return "own"
+                return word("own")
             case Source.SENDING:
-                return f"from the company-wide user {self.card}"
+                return word("from the company-wide user {card}").format(card=self.card)
             case Source.DEFAULT:
-                return "by default"
+                return word("by default")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,19 +82,29 @@ class SenderConfig:
         """SHA-256 over the snapshot, in hexadecimal: the same for equal settings, in every process."""
         return hashlib.sha256(json.dumps(self.snapshot(), sort_keys=True).encode("ascii")).hexdigest()
 
-    def in_words(self) -> str:
-        """What support reads: "sent by MARI through smtp.zone.ee:465 (server own, user name own)"."""
-        login = f"user name {self.login.origin}" if self.login else "no login"
-        match self.mode:
-            case MailSender.SMTP:
-                way = f"{self.server} (server {self.server_origin}, {login})"
-            case MailSender.MICROSOFT365:
-                way = f"Microsoft 365, {self.server} (mail sender {self.mode_origin}, {login})"
-            case MailSender.DIRECTO_REPLY_TO:
-                way = f"Directo's server {self.server} as {self.from_address} (mail sender {self.mode_origin})"
-            case MailSender.DIRECTO:
-                way = f"Directo's server {self.server} (mail sender {self.mode_origin})"
-        return f"sent by {self.user} through {way}"
+    def in_words(self, word: Callable[[str], str] = str) -> str:
+        """What support reads: "sent by MARI through smtp.zone.ee:465 (server own, user name own)".
+
+        word  gives each piece of the text in the reader's language
+        """
+        way = word(WAYS[self.mode]).format(
+            server=self.server,
+            server_origin=self.server_origin.in_words(word),
+            address=self.from_address,
+            mode=word("mail sender {origin}").format(origin=self.mode_origin.in_words(word)),
+            login=word("user name {origin}").format(origin=self.login.origin.in_words(word))
+            if self.login
+            else word("no login"),
+        )
+        return word("sent by {user} through {way}").format(user=self.user, way=way)
+
+
+WAYS = {
+    MailSender.SMTP: "{server} (server {server_origin}, {login})",
+    MailSender.MICROSOFT365: "Microsoft 365, {server} ({mode}, {login})",
+    MailSender.DIRECTO_REPLY_TO: "Directo's server {server} as {address} ({mode})",
+    MailSender.DIRECTO: "Directo's server {server} ({mode})",
+}
 
 
 _ADAPTER = TypeAdapter(SenderConfig)

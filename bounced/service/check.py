@@ -17,6 +17,7 @@ from bounced.send import cards
 from bounced.send.reply import printable
 from bounced.send.smtp import Route
 from bounced.service.login import Account
+from bounced.service.poll import nobody, owner_of
 from bounced.service.preflight import connect
 from bounced.service.prepare import route_of
 from bounced.store import people
@@ -45,7 +46,7 @@ class Login(NamedTuple):
 
 def check(config: Config) -> Iterator[Verdict]:
     """Tests one thing after the other; nothing is changed, in the mailboxes least of all."""
-    yield _database(config)
+    yield from _database(config)
     yield from _keys(config)
     if not config.mailbox:
         yield Verdict("mailboxes", "no mailbox is configured: add a [[mailbox]] to bounced.toml")
@@ -54,12 +55,17 @@ def check(config: Config) -> Iterator[Verdict]:
     yield from _logins(config)
 
 
-def _database(config: Config) -> Verdict:
+def _database(config: Config) -> Iterator[Verdict]:
+    """The database, and the users in it that mailboxes belong to."""
     try:
-        Store.open(config.database.url).close()
+        with Store.open(config.database.url) as store, store.reading() as connection:
+            ownerless = [box for box in config.mailbox if box.user is not None and not owner_of(connection, box)]
     except BouncedError as error:
-        return Verdict("database", str(error))
-    return Verdict("database", None)
+        yield Verdict("database", str(error))
+        return
+    yield Verdict("database", None)
+    for box in ownerless:
+        yield Verdict(f"mailbox {box.name}", nobody(box))
 
 
 def _keys(config: Config) -> Iterator[Verdict]:

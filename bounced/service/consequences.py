@@ -1,7 +1,9 @@
 """What an event changes beside itself: what is known of the recipient, and whether the company writes there again.
 
 Only an event that is matched and not forged changes anything.  Only what says that the address itself is of no use, or
-that its owner complained, puts it on the company's list, and only where the message went to that very address.
+that its owner complained, puts it on the company's list, and only where it is about the very address that the message
+went to.  Only what is known to have been delivered takes it off again: that a server accepted a message, it said of
+those that bounced, too.
 """
 
 from collections.abc import Sequence
@@ -24,23 +26,51 @@ STATES = {
 
 
 def draw(connection: Connection, events: Sequence[Event]) -> None:
-    """The consequences of events that were just stored, in their order."""
+    """The consequences of events that were just stored.
+
+    Rows are written in sorted order, so that two daemons never wait for each other in a ring.
+    """
+    addresses: list[tuple[str, Event]] = []
+    acting = [
+        (event.match.recipient_row, STATES[event.report.kind], event)
+        for event in events
+        if event.match.recipient_row is not None and not event.match.forged and event.report.kind in STATES
+    ]
+    for row, state, event in sorted(acting, key=lambda one: one[0]):
+        outbound.learn(connection, row, state, _came(event))
+        if event.match.proven and _concerns_list(event):
+            addresses.append((outbound.address_of(connection, row), event))
+    _change_lists(connection, addresses)
+
+
+def at_sending(connection: Connection, events: Sequence[Event]) -> None:
+    """The consequences of refusals at sending time, whose recipients' states are noted already."""
+    named = [(event.report.recipient, event) for event in events if event.report.recipient]
+    _change_lists(connection, [(address, event) for address, event in named if _concerns_list(event)])
+
+
+def _concerns_list(event: Event) -> bool:
+    report = event.report
+    return report.kind in (Kind.DELIVERED, Kind.COMPLAINT) or (report.kind is Kind.BOUNCE and bool(report.permanent))
+
+
+def _change_lists(connection: Connection, addresses: list[tuple[str, Event]]) -> None:
+    """What such events do to the companies' lists.  A bounce that comes later than a later delivery does nothing."""
     keeps_list: dict[int, bool] = {}
-    for event in events:
-        match, report = event.match, event.report
-        if match.forged or match.recipient_row is None or report.kind not in STATES:
+    for address, event in sorted(addresses, key=lambda one: people.email_key(one[0])):
+        company, report, at = event.match.company_id, event.report, _came(event)
+        if company is None:
             continue
-        now = event.received_at or datetime.now(UTC)
-        outbound.learn(connection, match.recipient_row, STATES[report.kind], report.diagnostic, now)
-        address = outbound.address_of(connection, match.recipient_row)
-        company = match.company_id
-        if company is None or not match.proven:
-            continue
+        if company not in keeps_list:
+            keeps_list[company] = people.company_by_id(connection, company).suppress
         if report.kind is Kind.DELIVERED:
-            suppressions.remove(connection, company, address)
-        elif (report.kind is Kind.BOUNCE and report.permanent) or report.kind is Kind.COMPLAINT:
-            if company not in keeps_list:
-                keeps_list[company] = people.company_by_id(connection, company).suppress
-            if keeps_list[company]:
-                cause = report.cause.value if report.cause else report.kind.value
-                suppressions.add(connection, company, address, cause=cause, event_id=event.id)
+            suppressions.clear(connection, company, address, at)
+        elif keeps_list[company] and (
+            report.kind is Kind.COMPLAINT or not outbound.delivered_since(connection, company, address, at)
+        ):
+            cause = report.cause.value if report.cause else suppressions.COMPLAINT
+            suppressions.add(connection, company, address, at, cause=cause, event_id=event.id)
+
+
+def _came(event: Event) -> datetime:
+    return event.received_at or datetime.now(UTC)

@@ -1,20 +1,26 @@
 """Ties a report to the company, the message, the user and the document that it is about, by the strongest evidence.
 
 A token in the address that the bounce came to > the same token as envelope id > any id that names the message > the one
-message sent to that recipient lately > the returned Reply-To or From, which names a user but no message.
+message sent to that recipient from that mailbox lately > the returned Reply-To or From, else the mailbox's owner,
+which names a user but no message: what such a user sends with at present is inferred.
 Every query is limited to one company: the mailbox's, or that of the address the notice was delivered to.
 """
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
 
+from bounced.config import Config
+from bounced.errors import BouncedError, InputError
 from bounced.keys import Keyring
 from bounced.model import Match
-from bounced.send import tokens
+from bounced.send import cards, tokens
+from bounced.send.recipients import envelope_address
+from bounced.send.sender import SenderConfig
 from bounced.send.tokens import NoToken
 from bounced.store import people, sent
 from bounced.store.people import email_key
@@ -25,28 +31,45 @@ COMPANY = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """What the local part of an event address may be before a "+": it becomes a company's name."""
 LATELY = timedelta(days=7)
 """How long after a message the only one to its recipient is the one that bounced: by then servers have given up."""
+CLOCKS = timedelta(hours=1)
+"""By how much the clocks of two servers may differ."""
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+"""A notice may tell any date, the first of all times included; nothing was sent then."""
 
 
 class Correlator:
     """Matches the reports of one mailbox.  What was looked up once in a transaction is not looked up again."""
 
     def __init__(
-        self, connection: Connection, *, company: str | None, event_domain: str, keyring: Keyring | None
+        self,
+        connection: Connection,
+        config: Config,
+        keyring: Keyring | None,
+        *,
+        company: str | None = None,
+        user: people.User | None = None,
     ) -> None:
         """Looks things up with `connection`.
 
-        company  the mailbox's; None: taken from the address that each notice came to
         keyring  what verifies tokens; None: they are ids like any other
+        company  the mailbox's; None: taken from the address that each notice came to
+        user     whose own mailbox it is; None: it is a company's
         """
         self._connection = connection
-        self._company = company
-        self._event_domain = event_domain.lower()
+        self._config = config
         self._keyring = keyring
+        self._company = None if company is None else people.company_key(company)
+        self._owner = user
+        self._event_domain = config.directo.event_domain.lower()
         self._companies: dict[str, int] = {}
         self._users: dict[tuple[int, str], people.User | None] = {}
+        self._present: dict[int, SenderConfig | None] = {}
 
-    def match(self, report: Report) -> Match:
-        """What the report belongs to; the ids that were tried are kept when nothing was found, too."""
+    def match(self, report: Report, received_at: datetime | None) -> Match:
+        """What the report belongs to; the ids that were tried are kept when nothing was found, too.
+
+        received_at  when the notice came to the mailbox; None: not known
+        """
         evidence = report.evidence
         addressed = list(self._addressed(evidence.delivered_to))
         company = self._company or next((name for name, _ in addressed), None)
@@ -61,13 +84,13 @@ class Correlator:
             return replace(known, forged=True)
         found = named if isinstance(named, Sent) else None
         if found is None:
-            way, found = "message-id", self._by_ids(company_id, evidence)
+            way, found = "message-id", self._by_ids(company_id, report)
         if found is None:
-            way, found = "recipient", self._by_recipient(company_id, report)
+            way, found = "recipient", self._by_recipient(company_id, company, report, received_at)
         if found is not None:
             return _matched(known, way, found, report)
-        user = self._by_returned_address(company_id, evidence)
-        return known if user is None else replace(known, matched_by="reply-to", user_id=user.id, user=user.code)
+        user = self._by_returned_address(company_id, evidence) or self._owner
+        return known if user is None else self._inferred(known, user)
 
     def _by_token(
         self, company_id: int, company: str, tags: Iterable[str], envelope_id: str | None
@@ -83,21 +106,49 @@ class Correlator:
                     best = way, sent.by_delivery(self._connection, company_id, number) or NoToken.ABSENT
         return best
 
-    def _by_ids(self, company_id: int, evidence: Evidence) -> Sent | None:
+    def _by_ids(self, company_id: int, report: Report) -> Sent | None:
         """The message that the returned Message-ID names, else the one that any other id does."""
-        for ids in ([evidence.original_message_id], evidence.related_ids):
+        for ids in ([report.evidence.original_message_id], report.evidence.related_ids):
             keys = [one for one in ids if one]
-            if keys and (found := sent.by_keys(self._connection, company_id, keys)):
+            if keys and (found := sent.by_keys(self._connection, company_id, keys, _named(report))):
                 return found
         return None
 
-    def _by_recipient(self, company_id: int, report: Report) -> Sent | None:
-        since = (report.evidence.date or datetime.now(UTC)) - LATELY
-        addresses = dict.fromkeys(filter(None, (report.recipient, report.original_recipient, report.final_recipient)))
-        for address in addresses:
-            if found := sent.by_recipient(self._connection, company_id, address, since):
-                return found
+    def _by_recipient(self, company_id: int, company: str, report: Report, received_at: datetime | None) -> Sent | None:
+        """The one message that was sent to the report's recipient, and whose bounces come here."""
+        now = datetime.now(UTC)
+        came = max(LONG_AGO, min(received_at or report.evidence.date or now, now))
+        senders = {self._without_token(address) for address in report.evidence.delivered_to}
+        if self._owner is None:
+            senders.add(f"{company}@{self._event_domain}")
+        elif self._owner.email:
+            senders.add(self._owner.email)
+        for address in _named(report):
+            if found := sent.taken_for(self._connection, company_id, address, senders, came - LATELY, came + CLOCKS):
+                return sent.by_id(self._connection, company_id, found[0]) if len(found) == 1 else None
         return None
+
+    def _inferred(self, known: Match, user: people.User) -> Match:
+        """With what the user sends with at present, as far as that can be told."""
+        if user.id not in self._present:
+            company = people.company_by_id(self._connection, user.company_id)
+            try:
+                self._present[user.id] = cards.sender_config(self._connection, company, user, self._config)
+            except BouncedError:  # a card that is not in order is no reason to lose a notice
+                self._present[user.id] = None
+        sender = self._present[user.id]
+        return replace(
+            known,
+            matched_by="reply-to",
+            user_id=user.id,
+            user=user.code,
+            mode=sender.mode.value if sender else None,
+            sender_config=sender.snapshot() if sender else None,
+        )
+
+    def _without_token(self, address: str) -> str:
+        """COMPANY@event_domain for COMPANY+TOKEN@event_domain; all others as they are."""
+        return next((f"{name}@{self._event_domain}" for name, _ in self._addressed([address])), address)
 
     def _addressed(self, addresses: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Company and token of every COMPANY@event_domain and COMPANY+TOKEN@event_domain, innermost first."""
@@ -130,23 +181,39 @@ class Correlator:
 def _matched(known: Match, way: str, found: Sent, report: Report) -> Match:
     """With all that is known of the message, and which of its recipients the report is about.
 
-    One that we never wrote to was forwarded to: where the message had a single recipient, it is that one's.
+    One that we never wrote to was forwarded to: where the message had a single recipient, it is that one's.  Where the
+    notice tells both, the address that was written to and the one it was forwarded to, only the latter has failed.
     """
-    named = [email_key(one) for one in (report.recipient, report.original_recipient, report.final_recipient) if one]
-    row = next((found.recipients[key] for key in named if key in found.recipients), None)
+    named = _named(report)
+    row = next((found.recipients[address] for address in named if address in found.recipients), None)
+    failed = found.recipients.get(_key(report.final_recipient or report.recipient or ""))
     only = next(iter(found.recipients.values())) if len(found.recipients) == 1 else None
+    mode = found.snapshot.get("mode")
     return replace(
         known,
         matched_by=way,
         user_id=found.user_id,
         user=found.user,
         document=found.document,
-        mode=str(found.snapshot["mode"]),
+        mode=str(mode) if mode else None,
         sender_config=found.snapshot,
         outbound_id=found.outbound_id,
         recipient_row=row or only,
-        proven=row is not None,
+        proven=row is not None and row == failed,
     )
+
+
+def _named(report: Report) -> list[str]:
+    """The addresses that the report is about, as they are compared: the one that was written to first."""
+    told = (report.recipient, report.original_recipient, report.final_recipient)
+    return list(dict.fromkeys(_key(address) for address in told if address))
+
+
+def _key(address: str) -> str:
+    """An address as it is compared: servers that know SMTPUTF8 tell domains in their own letters, too."""
+    with suppress(InputError):
+        return email_key(address if address.isascii() else envelope_address(address))
+    return email_key(address)
 
 
 def tried_ids(evidence: Evidence) -> tuple[str, ...]:

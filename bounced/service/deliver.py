@@ -21,6 +21,7 @@ from bounced.send.record import Subject, record
 from bounced.send.refusal import evidence_of, given_up, refused
 from bounced.send.reply import Reply
 from bounced.send.smtp import TIMEOUTS, Answer, Session
+from bounced.service import consequences
 from bounced.store import outbound
 from bounced.store.joint import Joint
 from bounced.store.outbound import Claimed, Recipient, RecipientState, State
@@ -36,6 +37,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between two tries to note it."""
 MAX_IDS = 5
 """Ids taken from one reply: they are told once."""
+MAX_ID = 998
+"""Characters of an id, as of a header's line (RFC 5322 §2.1.1); an index of PostgreSQL takes no longer ones."""
 
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=1)
@@ -164,7 +167,7 @@ def _note(connection: Connection, owner: str, job: Job, answer: Answer, now: dat
             reports += _refuse(connection, job, waiting, answer.server, now, final=False)
     else:
         outbound.finish(connection, job.claimed.id, owner, State.DONE, now)
-    record(connection, job.about, reports, now)
+    consequences.at_sending(connection, record(connection, job.about, reports, now))
 
 
 def _refuse(
@@ -232,4 +235,6 @@ def back_off(tries: int) -> timedelta:
 def ids_in(reply: Reply) -> list[str]:
     """What a server calls the message that it took, where that is a Message-ID: a bounce may name it so."""
     words = reply.text.replace("<", " ").replace(">", " ").split()
-    return [word for word in words if "." in word.partition("@")[2]][:MAX_IDS]
+    return [word for word in words if "." in word.partition("@")[2] and len(word) <= MAX_ID and word.isascii()][
+        :MAX_IDS
+    ]

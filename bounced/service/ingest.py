@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from bounced import log as logs
-from bounced.config import Mailbox
+from bounced.config import Config, Mailbox
 from bounced.inbox.imap import Fetched
 from bounced.keys import Keyring
 from bounced.model import is_recognised
 from bounced.service import intake, lease
 from bounced.service.correlate import Correlator
 from bounced.service.intake import Parsed
-from bounced.store import mailboxes, mails
+from bounced.store import mailboxes, mails, people
 from bounced.store.engine import Store
 from parsers.report import Kind, Outcome, Report
 
@@ -36,7 +36,8 @@ class Place:
     box: Mailbox
     mailbox_id: int
     uidvalidity: int
-    event_domain: str
+    user: people.User | None  # whose own mailbox it is
+    config: Config
     keyring: Keyring | None
     owner: str  # of the lease
     adopt: bool  # messages are known under another UIDVALIDITY: bytes decide
@@ -143,7 +144,7 @@ def _store(connection: Connection, place: Place, parsed: list[Parsed], now: date
     events = intake.put(
         connection,
         [(message, _action(place, truncated=message.truncated) if message.packed else None) for message in fresh],
-        Correlator(connection, company=place.box.company, event_domain=place.event_domain, keyring=place.keyring),
+        Correlator(connection, place.config, place.keyring, company=place.box.company, user=place.user),
         intake.Box(id=place.mailbox_id, name=place.box.name, uidvalidity=place.uidvalidity),
         now,
     )

@@ -98,7 +98,7 @@ def put(
                 received_at=message.received_at or now,
                 truncated=message.truncated or message.outcome.truncated,
                 mailbox=box.name if box else None,
-                match=correlator.match(report),
+                match=correlator.match(report, message.received_at),
             )
             rows.append((mail_id, position, event))
     mailbox_id = box.id if box else None

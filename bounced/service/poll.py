@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from bounced import log as logs
 from bounced.config import Config, Mailbox
-from bounced.errors import BouncedError, LeaseLostError, StoreError
+from bounced.errors import BouncedError, LeaseLostError, MailboxError, StoreError
 from bounced.inbox.imap import Fetched, Session
 from bounced.keys import Keyring
 from bounced.service import lease
@@ -38,6 +38,17 @@ class Found:
     taken: Taken = field(default_factory=Taken)
     error: str | None = None
     elsewhere: bool = False  # another process polls this mailbox
+
+
+def owner_of(connection: Connection, box: Mailbox) -> people.User | None:
+    """The user whose own mailbox it is; None: there is no such card."""
+    company = people.find_company(connection, box.company) if box.company else None
+    return people.find_user(connection, company.id, box.user) if company and box.user else None
+
+
+def nobody(box: Mailbox) -> str:
+    """What is wrong where the owner of a mailbox has no card."""
+    return f"there is no user {box.user} in company {box.company}: add the card with `bounced users add`"
 
 
 class Poller:
@@ -102,6 +113,8 @@ class Poller:
 
     def _leased(self, row: mailboxes.Mailbox, box: Mailbox, config: Config, found: Found) -> None:
         try:
+            if box.user is not None and row.user_id is None:
+                raise MailboxError(box.name, nobody(box), retry=False)
             session = self._sessions[box.name] = Session(box, max_message_size=config.poll.max_message_size)
             if self._aborted:
                 session.abort()
@@ -124,8 +137,13 @@ class Poller:
         """The mailbox's row, leased to this process; None: somebody else has it."""
         now = datetime.now(UTC)
         with self._store.writing() as connection:
-            company_id = people.ensure_company(connection, box.company) if box.company else None
-            row = mailboxes.ensure(connection, box.name, company_id=company_id)
+            if box.user is None:
+                company_id = people.ensure_company(connection, box.company) if box.company else None
+                row = mailboxes.ensure(connection, box.name, company_id=company_id)
+            else:  # a mistyped company must not be made known
+                owner = owner_of(connection, box)
+                ids = (owner.company_id, owner.id) if owner else (None, None)
+                row = mailboxes.ensure(connection, box.name, company_id=ids[0], user_id=ids[1])
             if row.lease_owner and row.lease_owner != self._owner and lease.is_gone(row.lease_owner):
                 mailboxes.release_lease(connection, row.id, row.lease_owner)
             if not mailboxes.acquire_lease(connection, row.id, self._owner, now, now + lease.LENGTH):
@@ -159,11 +177,13 @@ class Poller:
         with self._store.reading() as connection:
             adopt = mails.has_other_uidvalidity(connection, row.id, folder.uidvalidity)
             still_open = mails.open_uids(connection, row.id, folder.uidvalidity)
+            user = people.user_by_id(connection, row.user_id) if row.user_id is not None else None
         place = Place(
             box=box,
             mailbox_id=row.id,
             uidvalidity=folder.uidvalidity,
-            event_domain=config.directo.event_domain,
+            user=user,
+            config=config,
             keyring=Keyring.find(config),
             owner=self._owner,
             adopt=adopt,

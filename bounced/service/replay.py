@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bounced.config import Config
 from bounced.errors import InputError
 from bounced.inbox.files import File, read
 from bounced.keys import Keyring
@@ -48,7 +49,7 @@ def _events(file: File, outcome: Outcome) -> Iterator[Event]:
         )
 
 
-def store(paths: Iterable[Path], into: Store, *, event_domain: str, keyring: Keyring | None) -> Iterator[Event]:
+def store(paths: Iterable[Path], into: Store, config: Config, keyring: Keyring | None) -> Iterator[Event]:
     """The same, stored; a mail whose bytes were replayed into this database before is passed over.
 
     raises   InputError, StoreError: what was yielded before is stored
@@ -61,18 +62,18 @@ def store(paths: Iterable[Path], into: Store, *, event_domain: str, keyring: Key
     octets = 0
     for message in read_files:
         if batch and (len(batch) == FILES_AT_A_TIME or octets + message.size > BYTES_AT_A_TIME):
-            yield from _store_batch(into, batch, event_domain, keyring)
+            yield from _store_batch(into, batch, config, keyring)
             batch, octets = {}, 0
         batch[message.sha256] = message
         octets += message.size
-    yield from _store_batch(into, batch, event_domain, keyring)
+    yield from _store_batch(into, batch, config, keyring)
 
 
-def _store_batch(into: Store, parsed: dict[bytes, Parsed], event_domain: str, keyring: Keyring | None) -> list[Event]:
+def _store_batch(into: Store, parsed: dict[bytes, Parsed], config: Config, keyring: Keyring | None) -> list[Event]:
     with into.writing() as connection:
         for known in mails.known_files(connection, list(parsed)):
             del parsed[known]
-        correlator = Correlator(connection, company=None, event_domain=event_domain, keyring=keyring)
+        correlator = Correlator(connection, config, keyring)
         return intake.put(connection, [(m, None) for m in parsed.values()], correlator, None, datetime.now(UTC))
 
 

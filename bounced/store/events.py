@@ -64,6 +64,13 @@ def find(connection: Connection, wanted: EventFilter) -> Generator[Event]:
         yield from map(_event, rows)
 
 
+def of_message(connection: Connection, outbound_id: UUID, limit: int) -> list[Event]:
+    """The first events about a message that was sent, the oldest first."""
+    oldest_first = (tables.Event.received_at, tables.Event.id)
+    chosen = _EVENTS.where(tables.Event.outbound_id == outbound_id).order_by(*oldest_first).limit(limit)
+    return [_event(row) for row in connection.execute(chosen)]
+
+
 def get(connection: Connection, event_id: UUID) -> Event | None:
     """The event with that id."""
     row = connection.execute(_EVENTS.where(tables.Event.id == event_id)).one_or_none()

@@ -14,7 +14,22 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Update, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Text,
+    Update,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
 
 from bounced.errors import LeaseLostError
 from bounced.store import tables
@@ -307,10 +322,13 @@ def _change_statement(states: tuple[State, ...], names: tuple[str, ...], *, trie
 def set_recipients(
     connection: Connection, rows: Iterable[int], state: RecipientState, reply: str | None, now: datetime
 ) -> None:
-    """Note what became of recipients at an attempt; only those who are DELAYED will be tried again."""
+    """Note what became of recipients at an attempt; only those who are DELAYED will be tried again.
+
+    What a notice has said already stays: a bounce may be here before the reply that the message was taken is noted.
+    """
     values = {
         "rows": list(rows),
-        "state": state.value,
+        "new_state": state.value,
         "to_send": state is RecipientState.DELAYED,
         "reply": reply[:MAX_TEXT] if reply else None,
         "changed_at": now,
@@ -318,10 +336,18 @@ def set_recipients(
     connection.execute(_SET_RECIPIENTS, values)
 
 
+def _unless_noticed(state: ColumnElement[str]) -> ColumnElement[str]:
+    table = tables.OutboundRecipient
+    return case((table.noticed_at.is_(None), state), else_=table.state)
+
+
 _SET_RECIPIENTS = (
     update(tables.OutboundRecipient)
     .where(tables.OutboundRecipient.id.in_(bindparam("rows", expanding=True)))
-    .values({name: bindparam(name) for name in ("state", "to_send", "reply", "changed_at")})
+    .values(
+        {name: bindparam(name) for name in ("to_send", "reply", "changed_at")}
+        | {"state": _unless_noticed(bindparam("new_state", type_=Text()))}
+    )
 )
 
 
@@ -363,7 +389,7 @@ def recover(
         connection.execute(
             update(tables.OutboundRecipient)
             .where(tables.OutboundRecipient.delivery_id.in_(uncertain), tables.OutboundRecipient.to_send)
-            .values(state=RecipientState.UNCERTAIN.value, to_send=False, changed_at=now)
+            .values(state=_unless_noticed(literal(RecipientState.UNCERTAIN.value)), to_send=False, changed_at=now)
         )
     return back, uncertain
 
@@ -473,17 +499,45 @@ def use_sender_config(connection: Connection, before: int, user_id: int, after: 
     )
 
 
-FINAL = frozenset({RecipientState.BOUNCED, RecipientState.DELIVERED, RecipientState.COMPLAINED})
-"""What a delay that is reported late changes nothing about."""
+STRONGER = (
+    RecipientState.QUEUED,
+    RecipientState.UNCERTAIN,
+    RecipientState.ACCEPTED,
+    RecipientState.DELAYED,
+    RecipientState.REFUSED,
+    RecipientState.DELIVERED,
+    RecipientState.BOUNCED,
+    RecipientState.COMPLAINED,
+)
+"""What is known of a recipient, each stronger than all before it.
+
+A notice changes only what is weaker: so notices that come late, twice or in another order lead to the same.  Where a
+server tells of a delivery and of a bounce (the message was passed on to several), a person should look at the bounce.
+"""
 
 
-def learn(connection: Connection, row: int, state: RecipientState, words: str | None, now: datetime) -> None:
-    """Note what a notice says of a recipient; a delay takes nothing final back."""
+def learn(connection: Connection, row: int, state: RecipientState, at: datetime) -> None:
+    """Note what a notice says of a recipient, unless more is known already.
+
+    at   when the notice came
+    """
     table = tables.OutboundRecipient
-    chosen = [table.id == row]
-    if state is RecipientState.DELAYED:
-        chosen.append(table.state.not_in([final.value for final in FINAL]))
-    connection.execute(update(table).where(*chosen).values(state=state.value, reply=words, changed_at=now))
+    weaker = [known.value for known in STRONGER[: STRONGER.index(state)]]
+    connection.execute(
+        update(table).where(table.id == row, table.state.in_(weaker)).values(state=state.value, noticed_at=at)
+    )
+
+
+def delivered_since(connection: Connection, company_id: int, address: str, at: datetime) -> bool:
+    """Whether a notice that came later than `at` says that a message was delivered to that address."""
+    table = tables.OutboundRecipient
+    chosen = exists().where(
+        table.company_id == company_id,
+        table.address_key == email_key(address),
+        table.state == RecipientState.DELIVERED.value,
+        table.noticed_at > at,
+    )
+    return bool(connection.scalar(select(chosen)))
 
 
 def address_of(connection: Connection, row: int) -> str:
@@ -559,16 +613,52 @@ class Fate:
     address: str
     state: str
     reply: str | None
-    changed_at: datetime
+    changed_at: datetime  # when it was queued, or the reply was noted
+    noticed_at: datetime | None  # when the notice came that the state is from
+
+    @property
+    def answer(self) -> str:
+        """What the server said, whatever a notice has said since."""
+        if self.noticed_at is None:
+            return self.state
+        if self.reply is None:
+            return RecipientState.UNCERTAIN.value
+        return (RecipientState.ACCEPTED if self.reply.startswith("2") else RecipientState.REFUSED).value
 
 
 def fate(connection: Connection, outbound_id: UUID) -> list[Fate]:
     """What is known of each recipient of a message, in its order."""
     recipient = tables.OutboundRecipient
     chosen = (
-        select(recipient.address, recipient.state, recipient.reply, recipient.changed_at)
+        select(recipient.address, recipient.state, recipient.reply, recipient.changed_at, recipient.noticed_at)
         .join(tables.Delivery, tables.Delivery.id == recipient.delivery_id)
         .where(tables.Delivery.outbound_id == outbound_id)
         .order_by(recipient.id)
     )
     return [Fate(*row) for row in connection.execute(chosen)]
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How far one delivery of a message has come."""
+
+    delivery: int
+    state: str
+    tries: int
+    due_at: datetime  # not to be tried before
+    ended_at: datetime | None
+    last_error: str | None
+
+
+def submitted_at(connection: Connection, outbound_id: UUID) -> datetime | None:
+    """When a message was handed over; None: there is no such message."""
+    return connection.scalar(select(tables.Outbound.created_at).where(tables.Outbound.id == outbound_id))
+
+
+def tried(connection: Connection, outbound_id: UUID) -> list[Tried]:
+    """How far the deliveries of a message have come, in their order."""
+    table = tables.Delivery
+    chosen = select(table.id, table.state, table.tries, table.due_at, table.ended_at, table.last_error)
+    return [
+        Tried(*row) for row in connection.execute(chosen.where(table.outbound_id == outbound_id).order_by(table.id))
+    ]

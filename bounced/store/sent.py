@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from bounced.store import tables
+from bounced.store.outbound import RecipientState
 from bounced.store.people import email_key
 
 MAX_KEYS = 200
 """Ids of one bounce that are looked up: a thread's References may name many."""
+NOT_TAKEN = (RecipientState.QUEUED.value, RecipientState.REFUSED.value, RecipientState.SUPPRESSED.value)
+"""Whom no server has taken a message for: it cannot have bounced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,32 +34,56 @@ def by_delivery(connection: Connection, company_id: int, number: int) -> Sent | 
     return _sent(connection, company_id, tables.Delivery.id == number)
 
 
-def by_keys(connection: Connection, company_id: int, keys: Iterable[str]) -> Sent | None:
-    """The one message that some of these ids name; None where none or several do."""
-    chosen = select(tables.OutboundKey.outbound_id).where(
-        tables.OutboundKey.company_id == company_id, tables.OutboundKey.key.in_(list(keys)[:MAX_KEYS])
+def by_keys(connection: Connection, company_id: int, keys: Iterable[str], addresses: Iterable[str] = ()) -> Sent | None:
+    """The one message that some of these ids name; of several, the one that went to one of `addresses`."""
+    key, delivery, recipient = tables.OutboundKey, tables.Delivery, tables.OutboundRecipient
+    named = (
+        select(key.outbound_id)
+        .where(key.company_id == company_id, key.key.in_(list(keys)[:MAX_KEYS]))
+        .distinct()
+        .limit(2)
     )
-    found = set(connection.scalars(chosen.limit(MAX_KEYS)))
-    return _sent(connection, company_id, tables.Outbound.id == found.pop()) if len(found) == 1 else None
+    found = list(connection.scalars(named))
+    if len(found) > 1 and (address_keys := [email_key(one) for one in addresses]):
+        named = (
+            named.join(delivery, delivery.outbound_id == key.outbound_id)
+            .join(recipient, recipient.delivery_id == delivery.id)
+            .where(recipient.address_key.in_(address_keys), recipient.state != RecipientState.SUPPRESSED.value)
+        )
+        found = list(connection.scalars(named))
+    return by_id(connection, company_id, found[0]) if len(found) == 1 else None
 
 
-def by_recipient(connection: Connection, company_id: int, address: str, since: datetime) -> Sent | None:
-    """The one message sent to that address since then; None where there were none or several."""
-    recipient = tables.OutboundRecipient
+def by_id(connection: Connection, company_id: int, outbound_id: UUID) -> Sent | None:
+    """That message."""
+    return _sent(connection, company_id, tables.Outbound.id == outbound_id)
+
+
+def taken_for(
+    connection: Connection, company_id: int, address: str, senders: Iterable[str], since: datetime, until: datetime
+) -> list[UUID]:
+    """The messages that a server has taken for that address, handed over within that time; of several, two.
+
+    senders  the addresses that their bounces come to
+    """
+    message, recipient = tables.Outbound, tables.OutboundRecipient
+    envelope_sender = func.lower(tables.SenderConfig.snapshot["envelope_sender"].as_string())
     chosen = (
-        select(tables.Delivery.outbound_id)
+        select(message.id)
+        .join(tables.Delivery, tables.Delivery.outbound_id == message.id)
         .join(recipient, recipient.delivery_id == tables.Delivery.id)
+        .join(tables.SenderConfig, tables.SenderConfig.id == message.sender_config_id)
         .where(
             recipient.company_id == company_id,
             recipient.address_key == email_key(address),
-            recipient.changed_at >= since,
-            recipient.state.not_in(("queued", "suppressed")),
+            recipient.state.not_in(NOT_TAKEN),
+            message.created_at.between(since, until),
+            envelope_sender.in_([email_key(sender) for sender in senders]),
         )
         .distinct()
         .limit(2)
     )
-    found = list(connection.scalars(chosen))
-    return _sent(connection, company_id, tables.Outbound.id == found[0]) if len(found) == 1 else None
+    return list(connection.scalars(chosen))
 
 
 def _sent(connection: Connection, company_id: int, condition: ColumnElement[bool]) -> Sent | None:
@@ -75,7 +102,7 @@ def _sent(connection: Connection, company_id: int, condition: ColumnElement[bool
         .join(recipient, recipient.delivery_id == tables.Delivery.id)
         .join(tables.User, tables.User.id == tables.Outbound.user_id)
         .join(tables.SenderConfig, tables.SenderConfig.id == tables.Outbound.sender_config_id)
-        .where(tables.Outbound.company_id == company_id, recipient.state != "suppressed", condition)
+        .where(tables.Outbound.company_id == company_id, recipient.state != RecipientState.SUPPRESSED.value, condition)
         .order_by(recipient.id)
     ).all()
     if not rows:

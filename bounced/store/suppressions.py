@@ -11,6 +11,10 @@ from bounced.store import tables
 from bounced.store.mails import CHUNK
 from bounced.store.people import email_key
 from bounced.store.upsert import upsert
+from parsers.report import Kind
+
+COMPLAINT = Kind.COMPLAINT.value
+"""The cause where the owner of the address complained: such notices have none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,19 +29,37 @@ class Suppression:
 
 
 def add(
-    connection: Connection, company_id: int, address: str, *, cause: str | None = None, event_id: UUID | None = None
+    connection: Connection,
+    company_id: int,
+    address: str,
+    at: datetime,
+    *,
+    cause: str | None = None,
+    event_id: UUID | None = None,
 ) -> bool:
-    """Put an address on the list; False: it is there already."""
+    """Put an address on the list; False: it is there already, and for no lesser reason.
+
+    at      when it was decided, or the notice came
+    cause   what the event says; None: a person decided
+    """
     values = {
         "company_id": company_id,
         "address": address,
         "address_key": email_key(address),
         "cause": cause,
         "event_id": event_id,
+        "created_at": at,
     }
-    return (
-        connection.execute(upsert(connection, tables.Suppression).values(values).on_conflict_do_nothing()).rowcount == 1
-    )
+    table = tables.Suppression
+    statement = upsert(connection, table).values(values)
+    if cause == COMPLAINT:  # it outlasts a bounce
+        bounced = {name: statement.excluded[name] for name in ("cause", "event_id", "created_at")}
+        statement = statement.on_conflict_do_update(
+            index_elements=[table.company_id, table.address_key], set_=bounced, where=table.cause != COMPLAINT
+        )
+    else:
+        statement = statement.on_conflict_do_nothing()
+    return connection.scalar(statement.returning(table.address_key)) is not None  # an insert's row count is not told
 
 
 def remove(connection: Connection, company_id: int, address: str) -> bool:
@@ -45,6 +67,17 @@ def remove(connection: Connection, company_id: int, address: str) -> bool:
     table = tables.Suppression
     chosen = (table.company_id == company_id, table.address_key == email_key(address))
     return connection.execute(delete(table).where(*chosen)).rowcount == 1
+
+
+def clear(connection: Connection, company_id: int, address: str, at: datetime) -> None:
+    """A message was delivered to an address: take it off the list, if it bounced before.
+
+    Who complained, or was put there by a person, stays: that mail arrives is no reason to write again.
+    at   when the notice came
+    """
+    table = tables.Suppression
+    chosen = (table.company_id == company_id, table.address_key == email_key(address), table.created_at < at)
+    connection.execute(delete(table).where(*chosen, table.cause != COMPLAINT))
 
 
 def listed(connection: Connection, company_id: int | None = None) -> list[Suppression]:

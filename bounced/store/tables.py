@@ -360,7 +360,8 @@ class OutboundRecipient(Table):
     ]  # queued | accepted | refused | delayed | bounced | delivered | complained | uncertain | suppressed
     to_send: Mapped[bool]  # no server has said its last word yet
     reply: Mapped[str | None]  # the server's, verbatim
-    changed_at: Mapped[datetime]
+    changed_at: Mapped[datetime]  # when it was queued, or what the server said was noted
+    noticed_at: Mapped[datetime | None]  # when the notice came that the state is from; NULL: no notice told it
 
     __table_args__ = (
         Index("ix_outbound_recipient_delivery", "delivery_id"),
@@ -388,7 +389,7 @@ class Suppression(Table):
     address: Mapped[str]
     cause: Mapped[str | None]  # NULL: added by hand
     event_id: Mapped[UUID | None]
-    created_at: Mapped[datetime] = mapped_column(default=_now)
+    created_at: Mapped[datetime]
 
 
 class Counter(Table):

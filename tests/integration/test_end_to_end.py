@@ -137,6 +137,8 @@ def test_a_users_own_mailbox(start_dovecot, new_service, after):
     bounces = [number for number in range(1, 50, 2) if number % 10 != 7]
     kept = [*range(0, 50, 2), 100, 101]
     service = new_service(box(dovecot, "mari", user="MARI", after=after))
+    card = ("--company", "acme", "--email", "mari@acme.example.com")
+    assert service.command("users", "add", "MARI", *card).returncode == 0
     service.start(faults="impatient,small-batches")
     service.wait_until(lambda: len(service.stored_uids("mari")) == len(bounces), "the bounces")
     service.wait_until_quiet()
@@ -149,7 +151,7 @@ def test_a_users_own_mailbox(start_dovecot, new_service, after):
     assert service.end() == 0
 
     assert sorted(number_of(raw) for raw in service.raws("mari").values() if raw) == bounces
-    assert {event["company"] for event in service.listed()} == {"acme"}
+    assert {(event["company"], event["user"]) for event in service.listed()} == {("acme", "MARI")}
     assert "other" not in {event["kind"] for event in service.listed()}
     there = {number_of(message.raw): message for message in dovecot.messages("mari")}
     assert sorted(there) == sorted([*kept, *bounces] if after == "seen" else kept)
@@ -162,3 +164,22 @@ def test_a_users_own_mailbox(start_dovecot, new_service, after):
     written = service.log_text() + "".join(path.read_text("latin-1") for path in service.folder.glob("bounced.db*"))
     for words in ("Pr1vate", "jaan@customer", "ordinary-"):
         assert words not in written
+
+
+@pytest.mark.parametrize("company", ["acme", "acne"])
+def test_a_mailbox_of_nobody(dovecot, mailbox, new_service, company):
+    """A mistyped user or company: one line says it, to `poll`, `check` and `status`; nothing is read or made known."""
+    dovecot.deliver(mailbox.user, bounce(1))
+    service = new_service(box(dovecot, mailbox.user, company=company, user="MARRI"))
+    assert service.command("users", "add", "MARI", "--company", "acme").returncode == 0
+    expected = f"there is no user MARRI in company {company}: add the card with `bounced users add`"
+    polled = service.command("poll", "--once")
+    assert polled.returncode == 1
+    assert expected in polled.stdout + polled.stderr
+    checked = service.command("check")
+    assert checked.returncode == 1
+    assert (checked.stdout + checked.stderr).count(expected) == 1
+    assert expected in service.command("status").stdout
+    assert service.count() == 0
+    listed = service.command("companies", "list", "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(line)["name"] for line in listed] == ["acme"]

@@ -1,5 +1,6 @@
 """Replay into the database."""
 
+from bounced.config import Config
 from bounced.service import replay
 from bounced.store.engine import Store
 
@@ -20,7 +21,7 @@ def test_batches_are_bounded_in_bytes(tmp_path, monkeypatch):
 
     monkeypatch.setattr(replay.intake, "put", counted)
     with Store.open(f"sqlite:///{tmp_path / 'bounced.db'}") as store:
-        stored = list(replay.store([tmp_path], store, event_domain="event.example.org", keyring=None))
+        stored = list(replay.store([tmp_path], store, Config(), None))
     assert [event.report.evidence.subject for event in stored] == [f"number {number}" for number in range(9)]
     assert max(sizes) <= 3_500
     assert len(sizes) >= 4

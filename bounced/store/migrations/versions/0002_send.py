@@ -108,6 +108,7 @@ def upgrade() -> None:
         sa.Column("to_send", sa.Boolean(), nullable=False),
         sa.Column("reply", sa.Text(), nullable=True),
         sa.Column("changed_at", MOMENT, nullable=False),
+        sa.Column("noticed_at", MOMENT, nullable=True),
         sa.ForeignKeyConstraint(["delivery_id"], ["delivery.id"], name="fk_outbound_recipient_delivery_id"),
         sa.ForeignKeyConstraint(["company_id"], ["company.id"], name="fk_outbound_recipient_company_id"),
         sa.PrimaryKeyConstraint("id", name="pk_outbound_recipient"),
