@@ -179,7 +179,8 @@ class Outbox:
             self._let_rest(way, LIMIT_PAUSE)
             return
         session = Session(way.route)
-        way.sessions.append(session)
+        with self._lock:
+            way.sessions.add(session)
         try:
             while way.jobs and self._has_turn(way):
                 if not session.is_usable and not self._open(session, way, retry_for):
@@ -187,7 +188,8 @@ class Outbox:
                 if job := _next(way):
                     self._try(session, job, retry_for)
         finally:
-            way.sessions.remove(session)
+            with self._lock:
+                way.sessions.discard(session)
             session.close()
             self._limiter.disconnect(host)
 
@@ -227,10 +229,13 @@ class Outbox:
         else:
             noting(self._joint, lambda connection: outbound.resume(connection, way.configs))
             return True
-        if any(other.is_usable for other in way.sessions):
-            log.info("one connection less", server=way.route.host, error=str(failed))
-        else:
+        with self._lock:
+            way.sessions.discard(session)
+            alone = not way.sessions  # of several that fail at the same time the last one is
+        if alone:
             self._pause(way, _rest(way), failed, retry_for)
+        else:
+            log.info("one connection less", server=way.route.host, error=str(failed))
         return False
 
     def _pause(self, way: Way, jobs: list[Job], error: TransportError, retry_for: timedelta) -> None:
