@@ -186,7 +186,8 @@ class Outbox:
             self._let_rest(way, LIMIT_PAUSE)
             return
         session = Session(way.route)
-        way.sessions.append(session)
+        with self._lock:
+            way.sessions.add(session)
         try:
             while way.jobs and self._has_turn(way):
                 if not session.is_usable and not self._open(session, way, config, keyring):
@@ -195,8 +196,7 @@ class Outbox:
                     self._try(session, job, config.send.retry_for)
         finally:
             with self._lock:
-                if session in way.sessions:
-                    way.sessions.remove(session)
+                way.sessions.discard(session)
             session.close()
             self._limiter.disconnect(host)
 
@@ -237,9 +237,9 @@ class Outbox:
             noting(self._joint, lambda connection: outbound.resume(connection, way.configs))
             return True
         with self._lock:
-            way.sessions.remove(session)
-            others = bool(way.sessions)  # at it, or about to fail in their turn: the last one tells
-        if others:
+            way.sessions.discard(session)
+            alone = not way.sessions  # of several that fail at the same time the last one is
+        if not alone:
             log.info("one connection less", server=way.route.host, error=str(failed))
         else:
             self._pause(way, _rest(way), failed, config.send.retry_for)

@@ -37,7 +37,7 @@ class Way:
     route: Route
     account: Account | None  # whose token at Microsoft 365 it needs beside the route
     workers: int = 0
-    sessions: list[Session] = field(default_factory=list)  # of the workers
+    sessions: set[Session] = field(default_factory=set)  # of the workers that have or make a connection
     jobs: deque[Job] = field(default_factory=deque)
     configs: set[int] = field(default_factory=set)  # rows of their sender configs
 
