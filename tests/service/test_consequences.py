@@ -153,3 +153,12 @@ def test_a_refusal_at_sending_time_suppresses(office, sink):
         states = {one.address: one.state for one in outbound.fate(connection, sent.outbound_id)}
     assert states == {GONE: "refused", FINE: "refused"}
     assert office.suppressed() == {GONE: "user-unknown"}
+
+
+def test_a_bounce_after_a_delivery(office):
+    """An address that worked once and is gone now is not written to any more."""
+    office.keep_list()
+    first, second = office.send(), office.send()
+    office.take(notice(original=first.message_id, **DELIVERED), notice(original=second.message_id))
+    assert office.states(first) == {GONE: "delivered"}
+    assert office.suppressed() == {GONE: "user-unknown"}

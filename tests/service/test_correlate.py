@@ -4,10 +4,11 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from bounced.keys import Keyring
 from bounced.send import tokens
+from bounced.service import replay
 from bounced.store import outbound, people, tables
 from tests.service.office import DOMAIN, EVENTS, FINE, GONE, KEY, NEWER, notice
 
@@ -231,17 +232,23 @@ def test_only_of_messages_whose_bounces_come_here(office):
 @pytest.mark.parametrize(("days", "found"), [(6, True), (8, False), (-1, False)])
 def test_only_lately(office, days, found):
     """A week after a message servers have given up; and none bounces before it was sent."""
-    office.send()
-    (event,) = office.take(notice(), at=datetime.now(UTC) + timedelta(days=days))
-    assert (event.match.matched_by == "recipient") == (found or days == 8)
+    sent = office.send()
+    came = datetime.now(UTC) - timedelta(days=10)
+    with office.store.writing() as connection:
+        connection.execute(update(tables.Outbound).values(created_at=came - timedelta(days=days)))
+    (event,) = office.take(notice(), at=came)
+    assert event.match.outbound_id == (sent.id if found else None)
 
 
-@pytest.mark.parametrize("date", ["1 Jan 0001 00:00:00 +0000", "31 Dec 9999 23:59:59 +0000"])
-def test_a_notice_of_any_date(office, date):
-    """The first and the last of all times stop nothing."""
-    office.send()
-    (event,) = office.take(notice(own=[f"Date: {date}"]))
-    assert event.match.matched_by == "recipient"
+@pytest.mark.parametrize(
+    ("date", "found"), [("1 Jan 0001 00:00:00 +0000", False), ("31 Dec 9999 23:59:59 +0000", True)]
+)
+def test_a_file_of_any_date(office, tmp_path, date, found):
+    """Of a replayed file only its own date is known: the first and the last of all times stop nothing."""
+    sent = office.send()
+    (tmp_path / "a.eml").write_bytes(notice(own=[f"Date: {date}"]))
+    (event,) = replay.store([tmp_path], office.store, office.config, office.keyring)
+    assert event.match.outbound_id == (sent.id if found else None)
 
 
 # The message is not ours: only the user is known.
