@@ -401,7 +401,16 @@ def owners(connection: Connection) -> set[str]:
 
 
 def decide(connection: Connection, number: int, now: datetime, *, release: bool) -> bool:
-    """A person's word on an uncertain or queued delivery: send it (again), or drop it.  False: there is no such one."""
+    """A person's word on an uncertain or queued delivery: send it again, or drop it.
+
+    returns  False: there is no such one; or nobody to send it to again, since notices have told what became of each
+    """
+    uncertain = (
+        tables.OutboundRecipient.delivery_id == number,
+        tables.OutboundRecipient.state == RecipientState.UNCERTAIN.value,
+    )
+    if release and not connection.scalar(select(exists().where(*uncertain))):
+        return False
     states = (State.UNCERTAIN,) if release else (State.UNCERTAIN, State.QUEUED)
     values: dict[str, Any] = {"due_at": now, "state": State.QUEUED.value}
     if not release:
@@ -415,10 +424,7 @@ def decide(connection: Connection, number: int, now: datetime, *, release: bool)
     if changed.rowcount and release:
         connection.execute(
             update(tables.OutboundRecipient)
-            .where(
-                tables.OutboundRecipient.delivery_id == number,
-                tables.OutboundRecipient.state == RecipientState.UNCERTAIN.value,
-            )
+            .where(*uncertain)
             .values(state=RecipientState.QUEUED.value, to_send=True, changed_at=now)
         )
     return changed.rowcount == 1

@@ -298,3 +298,17 @@ def test_joined_writes_stand_and_fall_by_themselves(store: Store) -> None:
     assert sorted(failed) == [number for number in numbers if number % 5 == 0]
     for number in numbers:
         assert state(store, number) == ("done" if number % 5 else "claimed")
+
+
+def test_nobody_is_left_to_release(store: Store) -> None:
+    """An uncertain message that has bounced meanwhile had arrived: it is not sent again, but may be dropped."""
+    (number,) = queued(store, 1)
+    (one,) = claim(store)
+    with store.writing() as connection:
+        outbound.begin_sending(connection, number, A, NOW + MINUTE)
+        outbound.finish(connection, number, A, State.UNCERTAIN, NOW, error="no answer")
+        outbound.set_recipients(connection, [one.recipients[0].row], RecipientState.UNCERTAIN, None, NOW)
+        outbound.learn(connection, one.recipients[0].row, RecipientState.BOUNCED, NOW + MINUTE)
+        assert not outbound.decide(connection, number, NOW, release=True)
+        assert outbound.decide(connection, number, NOW, release=False)
+    assert claim(store) == []
