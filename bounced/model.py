@@ -3,6 +3,8 @@
 `as_json` and `golden` hold the contract of the event's JSON: these keys, in this order, `None` where not known.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -118,6 +120,11 @@ def golden(outcome: Outcome) -> list[dict[str, Any]]:
 def iso(moment: datetime | None) -> str | None:
     """UTC as ISO 8601 with Z, to the second: 2026-11-23T04:35:31Z."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z" if moment else None
+
+
+def digest_of(snapshot: Mapping[str, object]) -> str:
+    """What tells a sender config from every other: SHA-256 over its snapshot, in hexadecimal."""
+    return hashlib.sha256(json.dumps(snapshot, sort_keys=True).encode("ascii")).hexdigest()
 
 
 def is_recognised(report: Report) -> bool:

@@ -1,7 +1,5 @@
 """A sender config: the settings that a message goes out with, and where each of them comes from.  Pure data."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -9,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from bounced.model import digest_of
 from bounced.send.servers import Server
 from bounced.store.people import MailSender, SmtpTls
 
@@ -80,7 +79,7 @@ class SenderConfig:
 
     def digest(self) -> str:
         """SHA-256 over the snapshot, in hexadecimal: the same for equal settings, in every process."""
-        return hashlib.sha256(json.dumps(self.snapshot(), sort_keys=True).encode("ascii")).hexdigest()
+        return digest_of(self.snapshot())
 
     def in_words(self, word: Callable[[str], str] = str) -> str:
         """What support reads: "sent by MARI through smtp.zone.ee:465 (server own, user name own)".

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, ColumnElement, Connection, cast, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from bounced.model import Event
+from bounced.model import Event, digest_of
 from bounced.store import tables
 from bounced.store.events import domain_of
 from bounced.store.people import company_key
@@ -60,16 +60,17 @@ class Total(NamedTuple):
 
 
 def key_of(event: Event, mailbox_id: int | None) -> Key:
-    """Where `event` is counted.  Only a matched event that is not forged counts for its user."""
+    """Where `event` is counted.  Only a matched event that is not forged counts for its user and sender config."""
     match, report = event.match, event.report
+    counts = match.matched_by is not None and not match.forged
     if event.received_at is None:
         raise ValueError("a stored event has a time")
     return Key(
         day=event.received_at.astimezone(UTC).date(),
         company_id=match.company_id or 0,
         mailbox_id=mailbox_id or 0,
-        user_id=(match.user_id or 0) if match.matched_by and not match.forged else 0,
-        sender_config="",
+        user_id=(match.user_id or 0) if counts else 0,
+        sender_config=digest_of(match.sender_config) if counts and match.sender_config else "",
         kind=report.kind.value,
         cause=report.cause.value if report.cause else "",
         recipient_domain=domain_of(report.recipient) or "",

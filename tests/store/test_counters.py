@@ -107,3 +107,18 @@ def test_key_of_an_event() -> None:
     assert counters.key_of(bounce, 4) == Key(DAY, 3, 4, 0, "", "bounce", Cause.USER_UNKNOWN.value, "example.org")
     other = event(None, kind=Kind.OTHER, cause=None)
     assert counters.key_of(other, None) == Key(DAY, 0, 0, 0, "", "other", "", "")
+
+
+@pytest.mark.parametrize(
+    ("matched_by", "forged", "counts"), [("envid", False, True), ("envid", True, False), (None, False, False)]
+)
+def test_sender_configs_are_counted_apart(matched_by: str | None, forged: bool, counts: bool) -> None:
+    """Equal settings are one, other ones another; only what is matched and not forged says which."""
+    keys = {
+        counters.key_of(
+            dataclasses.replace(event(), match=Match(matched_by=matched_by, forged=forged, sender_config=config)), None
+        ).sender_config
+        for config in ({"mode": "smtp", "user": "MARI"}, {"user": "MARI", "mode": "smtp"}, {"mode": "directo"})
+    }
+    assert len(keys) == (2 if counts else 1)
+    assert ("" in keys) == (not counts)
