@@ -9,6 +9,8 @@ from sqlalchemy import delete, update
 
 from bounced.store import tables
 from tests.integration.running import Service, box
+from tests.servers.authority import Authority
+from tests.servers.dovecot import Dovecot
 from tests.servers.microsoft import CLIENT_ID, MicrosoftLogin
 from tests.servers.process import wait_for
 
@@ -52,41 +54,6 @@ def add_user(service: Service, code: str = "MARI", **card: str) -> None:
     assert answer.returncode == 0, answer.stderr
 
 
-@pytest.mark.parametrize("envelope", ["plain", "verp"])
-def test_each_bounce_is_tied_to_what_was_sent(start_dovecot, start_postfix, sink, new_service, envelope):
-    """Ten ways to be refused behind Directo's server: each event names message, user, document and sender config."""
-    dovecot = start_dovecot()
-    postfix = start_postfix(relay_port=sink.port, lmtp_port=dovecot.lmtp_port, main={"recipient_delimiter": "+"})
-    sink.rcpt |= {recipient: reply for recipient, (reply, _) in REFUSALS.items()}
-    sink.data |= {recipient: reply for recipient, (reply, _) in AFTER_DATA.items()}
-    relay = f"{postfix.host}:{postfix.port}"
-    service = new_service(
-        box(dovecot, "acme", username=ADDRESS), directo=DOMAIN | {"relay": relay, "envelope": envelope}
-    )
-    add_user(service, mail_sender="directo-reply-to")
-    service.start()
-    sent = {recipient: send(service, recipient, document=f"Invoice {n}") for n, recipient in enumerate(CAUSES, 1)}
-    several = send(service, "gone@customer.example.com", "fine@customer.example.com", document="Letter 7")
-    service.wait_for_events(11)
-    service.wait_until_quiet()
-
-    events = service.listed()
-    assert len(events) == 11
-    for event in events:
-        document = event["document"]
-        assert (event["matched_by"], event["forged"]) == ("verp" if envelope == "verp" else "envid", False)
-        assert (event["company"], event["user"], event["mode"]) == ("acme", "MARI", "directo-reply-to")
-        assert event["sender_config"]["server"] == {"host": postfix.host, "port": postfix.port}
-        assert event["outbound_id"] == (several if document == "Letter 7" else sent[event["recipient"]])
-        assert event["subject"] == f"{document} õ"
-        assert event["cause"] == CAUSES[event["recipient"]]
-    taken = sink.wait(1)
-    assert [message.recipients for message in taken] == [("fine@customer.example.com",)]
-    assert b"From: =?utf-8?" in taken[0].raw
-    assert b"Reply-To: mari@acme.example.com" in taken[0].raw
-    assert service.end() == 0
-
-
 def test_a_refusal_at_once_is_an_event(sink, new_service, dovecot, mailbox):
     """Refused by the first server: the same event without any bounce; the other recipient gets the message."""
     sink.rcpt["gone@customer.example.com"] = "550-5.1.1 No such\r\n550 5.1.1 user"
@@ -119,15 +86,88 @@ SUBMISSION = {
 def submission(start_dovecot, start_postfix, sink, authority):
     """A Postfix that takes mail after a login with TLS only, and brings bounces to the users' own mailboxes."""
     dovecot = start_dovecot()
-    certificate, key = authority.issue("127.0.0.1")
-    tls = {"smtpd_tls_cert_file": str(certificate), "smtpd_tls_key_file": str(key)}
     postfix = start_postfix(
         relay_port=sink.port,
         lmtp_port=dovecot.lmtp_port,
         event_domain="acme.example.com",
-        main=SUBMISSION | tls | {"smtpd_sasl_path": f"inet:127.0.0.1:{dovecot.sasl_port}"},
+        main=submission_settings(authority, dovecot),
     )
     return dovecot, postfix
+
+
+def submission_settings(authority: Authority, dovecot: Dovecot) -> dict[str, str]:
+    """What makes a Postfix want TLS and a login."""
+    certificate, key = authority.issue("127.0.0.1")
+    tls = {"smtpd_tls_cert_file": str(certificate), "smtpd_tls_key_file": str(key)}
+    return SUBMISSION | tls | {"smtpd_sasl_path": f"inet:127.0.0.1:{dovecot.sasl_port}"}
+
+
+FORWARDED, ELSEWHERE = "forwarded@customer.example.com", "gone@elsewhere.example.org"
+FORWARDS = {"virtual_alias_maps": f"inline:{{ {{ {FORWARDED} = {ELSEWHERE} }} }}"}
+MODES = {  # sender mode and [directo] envelope -> how bounces are matched
+    ("directo", "plain"): "envid",
+    ("smtp", "plain"): "envid",
+    ("microsoft365", "plain"): "envid",
+    ("directo-reply-to", "plain"): "envid",
+    ("directo-reply-to", "verp"): "verp",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "envelope"), MODES)
+def test_each_bounce_is_tied_to_what_was_sent(
+    start_dovecot, start_postfix, sink, new_service, authority, microsoft, mode, envelope
+):
+    """Ten ways to be refused, and a forwarded one, in each mode: each event names message, user and document."""
+    sink.rcpt |= {recipient: reply for recipient, (reply, _) in REFUSALS.items()} | {ELSEWHERE: "550 5.1.1 no"}
+    sink.data |= {recipient: reply for recipient, (reply, _) in AFTER_DATA.items()}
+    dovecot = start_dovecot()
+    to_company = mode == "directo-reply-to"
+    main = FORWARDS | {"recipient_delimiter": "+"}
+    if mode in ("smtp", "microsoft365"):
+        main |= submission_settings(authority, dovecot)
+    postfix = start_postfix(
+        relay_port=sink.port,
+        lmtp_port=dovecot.lmtp_port,
+        event_domain=DOMAIN["event_domain"] if to_company else "acme.example.com",
+        main=main,
+    )
+    server = f"{postfix.host}:{postfix.port}"
+    own = box(dovecot, "mari", username="mari@acme.example.com", user="MARI")
+    service = new_service(
+        box(dovecot, "acme", username=ADDRESS) if to_company else own,
+        directo=DOMAIN | {"relay": server, "envelope": envelope},
+        send={"ca_file": str(authority.ca_file)},
+        microsoft365={"client_id": CLIENT_ID, "authority": microsoft.url, "server": server},
+    )
+    service.environment["OWN"] = dovecot.password
+    login = {"smtp_server": server, "smtp_username": "mari@acme.example.com", "password": "env:OWN"}
+    add_user(service, mail_sender=mode, **(login if mode == "smtp" else {}))
+    if mode == "microsoft365":
+        log_in(service, microsoft)
+        dovecot.tokens |= dict.fromkeys(microsoft.tokens, "mari")
+    service.start()
+    wanted = CAUSES | {FORWARDED: "user-unknown"}
+    sent = {recipient: send(service, recipient, document=f"Invoice {n}") for n, recipient in enumerate(wanted, 1)}
+    several = send(service, "gone@customer.example.com", "fine@customer.example.com", document="Letter 7")
+    service.wait_for_events(12)
+    service.wait_until_quiet()
+
+    events = service.listed()
+    assert len(events) == 12
+    for event in events:
+        document = event["document"]
+        assert (event["matched_by"], event["forged"]) == (MODES[mode, envelope], False)
+        assert (event["company"], event["user"], event["mode"]) == ("acme", "MARI", mode)
+        assert event["sender_config"]["server"] == {"host": postfix.host, "port": postfix.port}
+        assert event["outbound_id"] == (several if document == "Letter 7" else sent[event["recipient"]])
+        assert event["subject"] == f"{document} õ"
+        assert event["cause"] == wanted[event["recipient"]]
+    taken = sink.wait(1)
+    assert [message.recipients for message in taken] == [("fine@customer.example.com",)]
+    assert b"From: =?utf-8?" in taken[0].raw
+    assert (b"Reply-To: mari@acme.example.com" in taken[0].raw) == to_company
+    assert service.end() == 0
 
 
 def test_through_the_companys_server(submission, sink, new_service, authority):
@@ -188,6 +228,15 @@ def microsoft(authority):
     login.close()
 
 
+def log_in(service: Service, microsoft: MicrosoftLogin) -> None:
+    """MARI logs in to Microsoft 365."""
+    with service.running_command("users", "login", "MARI", "--company", "acme") as logging_in:
+        code = re.search(r"enter the code (\S+),", logging_in.stdout.readline())
+        assert code
+        microsoft.enter(code[1], "mari@acme.example.com")
+        assert "logged in to Microsoft 365 as mari@acme.example.com" in logging_in.stdout.read()
+
+
 def test_through_microsoft(submission, microsoft, sink, new_service, authority):
     """A person logs in with a device code; a token that is refused (ERR: 334) is told in words, a good one sends."""
     dovecot, postfix = submission
@@ -202,11 +251,7 @@ def test_through_microsoft(submission, microsoft, sink, new_service, authority):
         },
     )
     add_user(service, mail_sender="microsoft365")
-    with service.running_command("users", "login", "MARI", "--company", "acme") as logging_in:
-        code = re.search(r"enter the code (\S+),", logging_in.stdout.readline())
-        assert code
-        microsoft.enter(code[1], "mari@acme.example.com")
-        assert "logged in to Microsoft 365 as mari@acme.example.com" in logging_in.stdout.read()
+    log_in(service, microsoft)
     service.start()
     sent = send(service, "gone@customer.example.com", document="Invoice 1")
     service.wait_for_events(1)
