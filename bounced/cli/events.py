@@ -133,7 +133,7 @@ def _told(event: "Event", directo: "Directo", way: "list[tuple[datetime, str]]")
     def facts(*pairs: tuple[str, object]) -> Iterator[str]:
         for name, value in pairs:
             if value not in (None, ""):
-                yield f"{word(name) + ':':<16}{plain(value)}"
+                yield f"{word(name) + ':':<15} {plain(value)}"
 
     yield f"{report.kind.value} {event.id}"
     yield ""
