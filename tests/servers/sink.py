@@ -110,15 +110,17 @@ class _Connection(SMTP):
         await super().push(greeting or status)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.event_handler.open += 1
+        sink: Sink = self.event_handler
+        self._too_many = sink.most is not None and sink.open >= sink.most  # of several at once the first one is not
+        sink.open += not self._too_many
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.event_handler.open -= 1
+        self.event_handler.open -= not self._too_many
         super().connection_lost(error)
 
     def _greeting(self) -> str | None:
         sink: Sink = self.event_handler
-        if sink.most is not None and sink.open > sink.most:
+        if self._too_many:
             return "421 4.7.0 Too many connections"
         return sink.greeting
