@@ -64,6 +64,7 @@ class Correlator:
         self._companies: dict[str, int] = {}
         self._users: dict[tuple[int, str], people.User | None] = {}
         self._present: dict[int, SenderConfig | None] = {}
+        self._senders: dict[int, bool] = {}
 
     def match(self, report: Report, received_at: datetime | None) -> Match:
         """What the report belongs to; the ids that were tried are kept when nothing was found, too.
@@ -83,14 +84,20 @@ class Correlator:
         if named is NoToken.FORGED:
             return replace(known, forged=True)
         found = named if isinstance(named, Sent) else None
-        if found is None:
+        if found is None and self._has_sent(company_id):
             way, found = "message-id", self._by_ids(company_id, report)
-        if found is None:
+        if found is None and self._has_sent(company_id):
             way, found = "recipient", self._by_recipient(company_id, company, report, received_at)
         if found is not None:
             return _matched(known, way, found, report)
         user = self._by_returned_address(company_id, evidence) or self._owner
         return known if user is None else self._inferred(known, user)
+
+    def _has_sent(self, company_id: int) -> bool:
+        """Whether the company sends through here at all: most have only their bounces polled."""
+        if company_id not in self._senders:
+            self._senders[company_id] = sent.any_of(self._connection, company_id)
+        return self._senders[company_id]
 
     def _by_token(
         self, company_id: int, company: str, tags: Iterable[str], envelope_id: str | None

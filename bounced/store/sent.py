@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, exists, func, select
 
 from bounced.store import tables
 from bounced.store.outbound import RecipientState
@@ -29,6 +29,11 @@ class Sent:
     recipients: Mapping[str, int]  # rows, by address as it is compared
 
 
+def any_of(connection: Connection, company_id: int) -> bool:
+    """Whether there is any message of that company."""
+    return bool(connection.scalar(_ANY, {"company": company_id}))
+
+
 def by_delivery(connection: Connection, company_id: int, number: int) -> Sent | None:
     """The message of that delivery, which a token names."""
     return _sent(connection, company_id, tables.Delivery.id == number)
@@ -36,21 +41,10 @@ def by_delivery(connection: Connection, company_id: int, number: int) -> Sent | 
 
 def by_keys(connection: Connection, company_id: int, keys: Iterable[str], addresses: Iterable[str] = ()) -> Sent | None:
     """The one message that some of these ids name; of several, the one that went to one of `addresses`."""
-    key, delivery, recipient = tables.OutboundKey, tables.Delivery, tables.OutboundRecipient
-    named = (
-        select(key.outbound_id)
-        .where(key.company_id == company_id, key.key.in_(list(keys)[:MAX_KEYS]))
-        .distinct()
-        .limit(2)
-    )
-    found = list(connection.scalars(named))
+    given = {"company": company_id, "ids": list(keys)[:MAX_KEYS]}
+    found = list(connection.scalars(_BY_KEYS, given))
     if len(found) > 1 and (address_keys := [email_key(one) for one in addresses]):
-        named = (
-            named.join(delivery, delivery.outbound_id == key.outbound_id)
-            .join(recipient, recipient.delivery_id == delivery.id)
-            .where(recipient.address_key.in_(address_keys), recipient.state != RecipientState.SUPPRESSED.value)
-        )
-        found = list(connection.scalars(named))
+        found = list(connection.scalars(_BY_KEYS_AND_ADDRESS, given | {"addresses": address_keys}))
     return by_id(connection, company_id, found[0]) if len(found) == 1 else None
 
 
@@ -66,24 +60,53 @@ def taken_for(
 
     senders  the addresses that their bounces come to
     """
-    message, recipient = tables.Outbound, tables.OutboundRecipient
-    envelope_sender = func.lower(tables.SenderConfig.snapshot["envelope_sender"].as_string())
-    chosen = (
-        select(message.id)
-        .join(tables.Delivery, tables.Delivery.outbound_id == message.id)
-        .join(recipient, recipient.delivery_id == tables.Delivery.id)
-        .join(tables.SenderConfig, tables.SenderConfig.id == message.sender_config_id)
-        .where(
-            recipient.company_id == company_id,
-            recipient.address_key == email_key(address),
-            recipient.state.not_in(NOT_TAKEN),
-            message.created_at.between(since, until),
-            envelope_sender.in_([email_key(sender) for sender in senders]),
-        )
-        .distinct()
-        .limit(2)
+    given = {
+        "company": company_id,
+        "address": email_key(address),
+        "senders": [email_key(sender) for sender in senders],
+        "since": since,
+        "until": until,
+    }
+    return list(connection.scalars(_TAKEN_FOR, given))
+
+
+# Composed once: each of them is asked for every event, and composing takes longer than asking.
+_COMPANY: BindParameter[int] = bindparam("company")
+_ANY = select(exists().where(tables.OutboundKey.company_id == _COMPANY))
+_BY_KEYS = (
+    select(tables.OutboundKey.outbound_id)
+    .where(tables.OutboundKey.company_id == _COMPANY, tables.OutboundKey.key.in_(bindparam("ids", expanding=True)))
+    .distinct()
+    .limit(2)
+)
+_BY_KEYS_AND_ADDRESS = (
+    _BY_KEYS.join(tables.Delivery, tables.Delivery.outbound_id == tables.OutboundKey.outbound_id)
+    .join(tables.OutboundRecipient, tables.OutboundRecipient.delivery_id == tables.Delivery.id)
+    .where(
+        tables.OutboundRecipient.address_key.in_(bindparam("addresses", expanding=True)),
+        tables.OutboundRecipient.state != RecipientState.SUPPRESSED.value,
     )
-    return list(connection.scalars(chosen))
+)
+_TAKEN_FOR = (
+    select(tables.Outbound.id)
+    .join(tables.Delivery, tables.Delivery.outbound_id == tables.Outbound.id)
+    .join(tables.OutboundRecipient, tables.OutboundRecipient.delivery_id == tables.Delivery.id)
+    .join(tables.SenderConfig, tables.SenderConfig.id == tables.Outbound.sender_config_id)
+    .where(
+        tables.OutboundRecipient.company_id == _COMPANY,
+        tables.OutboundRecipient.address_key == bindparam("address"),
+        tables.OutboundRecipient.state.not_in(NOT_TAKEN),
+        tables.Outbound.created_at.between(
+            bindparam("since", type_=tables.Outbound.created_at.type),
+            bindparam("until", type_=tables.Outbound.created_at.type),
+        ),
+        func.lower(tables.SenderConfig.snapshot["envelope_sender"].as_string()).in_(
+            bindparam("senders", expanding=True)
+        ),
+    )
+    .distinct()
+    .limit(2)
+)
 
 
 def _sent(connection: Connection, company_id: int, condition: ColumnElement[bool]) -> Sent | None:
