@@ -12,7 +12,7 @@ from bounced.config import Config, Database, Directo
 from bounced.keys import Keyring
 from bounced.send import Letter, submit
 from bounced.service.outbox import Outbox
-from bounced.store import outbound, people
+from bounced.store import history, outbound, people
 from bounced.store.engine import Store
 from tests.servers.folders import session_folder
 from tests.servers.postfix import Postfix
@@ -53,7 +53,7 @@ def drain(store: Store, config: Config) -> float:
     box.drain(config, keyring)
     seconds = time.perf_counter() - started
     with store.reading() as connection:
-        left = outbound.waiting(connection)
+        left = history.waiting(connection)
     assert not left, left[:3]
     return seconds
 

@@ -44,11 +44,11 @@ def status(
 
 
 def _outbox(config: "Config") -> str:
-    from bounced.store import outbound
+    from bounced.store import history
     from bounced.store.engine import Store
 
     with Store.open(config.database.url) as store, store.reading() as connection:
-        sizes = outbound.sizes(connection)
+        sizes = history.sizes(connection)
     return ", ".join(f"{count} {state}" for state, count in sizes.items()) or "empty"
 
 

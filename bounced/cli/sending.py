@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from bounced.send import Attachment
-    from bounced.store.outbound import Waiting
+    from bounced.store.history import Waiting
     from bounced.store.suppressions import Suppression
 
 OUTBOX_KEYS = ("delivery", "state", "company", "user", "document", "recipients", "due_at", "tries", "last_error")
@@ -96,11 +96,11 @@ def _attachment(path: Path) -> "Attachment":
 
 def _tell(connection: "Connection", outbound_id: "UUID") -> None:
     """What became of each recipient of a message."""
-    from bounced.store import outbound
+    from bounced.store import history
 
     lines(
         f"{one.address}: {one.state}{f': {one.reply}' if one.reply else ''}"
-        for one in outbound.fate(connection, outbound_id)
+        for one in history.fate(connection, outbound_id)
     )
 
 
@@ -112,13 +112,13 @@ def list_outbox(
 ) -> None:
     """List what is not done: queued, being sent, and what nobody knows whether it was sent."""
     from bounced.model import iso
-    from bounced.store import outbound
+    from bounced.store import history
 
     def shown(one: "Waiting") -> Mapping[str, object]:
         return {key: getattr(one, key) for key in OUTBOX_KEYS} | {"due_at": iso(one.due_at)}
 
     with database(context) as store, store.reading() as connection:
-        rows = outbound.waiting(connection, _company_id(connection, company))
+        rows = history.waiting(connection, _company_id(connection, company))
         write(map(shown, rows), format, columns=OUTBOX_KEYS, keys=OUTBOX_KEYS)
 
 

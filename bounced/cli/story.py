@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from bounced.model import Event
     from bounced.send.sender import SenderConfig
-    from bounced.store.outbound import Fate, Tried
+    from bounced.store.history import Fate, Tried
 
 MOST = 50
 """Recipients, and events, of one message that are told."""
@@ -90,15 +90,15 @@ def timeline(connection: "Connection", outbound_id: "UUID", recipient: str | Non
 
     recipient  who is told of, where it has more than can be shown
     """
-    from bounced.store import events, outbound
+    from bounced.store import events, history
 
-    submitted = outbound.submitted_at(connection, outbound_id)
+    submitted = history.submitted_at(connection, outbound_id)
     if submitted is None:
         return []
-    fates = outbound.fate(connection, outbound_id)
+    fates = history.fate(connection, outbound_id)
     shown = fates if len(fates) <= MOST else [one for one in fates if one.address.lower() == (recipient or "").lower()]
     told = [(submitted, word("submitted"))]
-    told += _deliveries(outbound.tried(connection, outbound_id)[:MOST], fates)
+    told += _deliveries(history.tried(connection, outbound_id)[:MOST], fates)
     told += _answers(shown)
     for event in events.of_message(connection, outbound_id, MOST):
         if event.received_at:

@@ -18,7 +18,7 @@ from bounced.send.record import Subject, record
 from bounced.send.refusal import evidence_of, suppressed
 from bounced.send.sender import SenderConfig
 from bounced.send.settings import check_mass_mail
-from bounced.store import outbound, people, suppressions
+from bounced.store import outbound, people, sender_configs, suppressions
 from bounced.store.ids import new_id
 from bounced.store.people import MailSender
 
@@ -77,7 +77,7 @@ def submit(
     raw = compose.compose(letter, message_id=message_id, trace=str(outbound_id), date=now)
     compose.sign(raw, compose.identity_of(sender))  # whether it can be
     message_id = message_id.strip("<>")
-    row = outbound.keep_sender_config(connection, owner.id, sender.digest(), sender.snapshot())
+    row = sender_configs.keep_sender_config(connection, owner.id, sender.digest(), sender.snapshot())
     message = outbound.Outbound(
         id=outbound_id,
         company_id=owner.id,

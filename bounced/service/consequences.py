@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from bounced.model import Event
-from bounced.store import outbound, people, suppressions
+from bounced.store import history, people, suppressions
 from bounced.store.outbound import RecipientState
 from parsers.report import Kind
 
@@ -37,9 +37,9 @@ def draw(connection: Connection, events: Sequence[Event]) -> None:
         if event.match.recipient_row is not None and not event.match.forged and event.report.kind in STATES
     ]
     for row, state, event in sorted(acting, key=lambda one: one[0]):
-        outbound.learn(connection, row, state, _came(event))
+        history.learn(connection, row, state, _came(event))
         if event.match.proven and _concerns_list(event):
-            addresses.append((outbound.address_of(connection, row), event))
+            addresses.append((history.address_of(connection, row), event))
     _change_lists(connection, addresses)
 
 
@@ -66,7 +66,7 @@ def _change_lists(connection: Connection, addresses: list[tuple[str, Event]]) ->
         if report.kind is Kind.DELIVERED:
             suppressions.clear(connection, company, address, at)
         elif keeps_list[company] and (
-            report.kind is Kind.COMPLAINT or not outbound.delivered_since(connection, company, address, at)
+            report.kind is Kind.COMPLAINT or not history.delivered_since(connection, company, address, at)
         ):
             cause = report.cause.value if report.cause else suppressions.COMPLAINT
             suppressions.add(connection, company, address, at, cause=cause, event_id=event.id)

@@ -27,7 +27,7 @@ from bounced.service import lease
 from bounced.service.deliver import Job, attempt, back_off, evidence, noting, queue_again
 from bounced.service.login import open_session
 from bounced.service.prepare import Preparation, Way, mended, use_mended
-from bounced.store import outbound
+from bounced.store import outbound, sender_configs
 from bounced.store.engine import Store
 from bounced.store.joint import Joint
 from parsers.causes.cause import Cause
@@ -129,7 +129,7 @@ class Outbox:
             if elapsed - self._renewed >= LEASE.total_seconds() / 4:
                 outbound.renew(connection, self._owner, now + LEASE)
                 self._renewed = elapsed
-            excluded |= set(outbound.paused(connection, now))
+            excluded |= set(sender_configs.paused(connection, now))
             claimed = outbound.claim(connection, self._owner, now, now + LEASE, AT_A_TIME, excluded=excluded)
             # another daemon took it from a worker of ours that is still at it: when that is over, it is tried again
             twice = {one.id for one in claimed} & held
@@ -146,7 +146,7 @@ class Outbox:
     def _look_for_mended_cards(self, config: Config, now: datetime) -> None:
         """What waits for a pause to end is tried at once when the card says something else by now."""
         with self._store.reading() as connection:
-            waiting = outbound.paused(connection, now)
+            waiting = sender_configs.paused(connection, now)
             changed = mended(connection, config, waiting) if waiting else []
         if changed:
             with self._store.writing() as connection:
@@ -234,7 +234,7 @@ class Outbox:
             log.exception("connecting failed", server=way.route.host)  # must not stop the other ways
             failed = ConnectError(way.route.host, f"unexpected {type(bug).__name__}", retry=True)
         else:
-            noting(self._joint, lambda connection: outbound.resume(connection, way.configs))
+            noting(self._joint, lambda connection: sender_configs.resume(connection, way.configs))
             return True
         with self._lock:
             way.sessions.discard(session)
@@ -255,7 +255,7 @@ class Outbox:
 
         def note(connection: Connection) -> None:
             for config, job in sorted(by_config.items()):
-                if outbound.pause(connection, config, now, back_off) == 1:
+                if sender_configs.pause(connection, config, now, back_off) == 1:
                     record(connection, job.about, [incident(error, job)], now)
             for job in jobs:
                 left = job.claimed.recipients

@@ -23,7 +23,7 @@ from bounced.send.sender import SenderConfig
 from bounced.send.smtp import Route, Session
 from bounced.service.deliver import Job, queue_again
 from bounced.service.login import Account
-from bounced.store import outbound, people
+from bounced.store import outbound, people, sender_configs
 from bounced.store.outbound import Claimed
 from bounced.store.people import Credential, MailSender
 
@@ -77,7 +77,7 @@ class Preparation:
                 self._put_back(one, f"unexpected {type(bug).__name__}")
                 continue
             if sender.row != one.message.sender_config_id:
-                outbound.use_sender_config(
+                sender_configs.use_sender_config(
                     self._connection, one.message.sender_config_id, one.message.user_id, sender.row, datetime.now(UTC)
                 )
             key = (sender.route, sender.account)
@@ -89,7 +89,7 @@ class Preparation:
     def _put_back(self, one: Claimed, last: str) -> None:
         """Into the queue, or given up: of what could not be prepared only what it was queued with is known."""
         message = one.message
-        snapshot = outbound.sender_snapshot(self._connection, message.sender_config_id)
+        snapshot = sender_configs.sender_snapshot(self._connection, message.sender_config_id)
         about = Subject(
             outbound_id=message.id,
             company_id=message.company_id,
@@ -106,7 +106,7 @@ class Preparation:
     def _sender(self, user_id: int, company_id: int) -> _Sender:
         if user_id not in self._senders:
             company, config = _present(self._connection, self._config, user_id, company_id)
-            row = outbound.keep_sender_config(self._connection, company_id, config.digest(), config.snapshot())
+            row = sender_configs.keep_sender_config(self._connection, company_id, config.digest(), config.snapshot())
             route, account = route_of(self._connection, self._config, self._keyring, config, company_id)
             self._senders[user_id] = _Sender(config, row, company, route, account)
         return self._senders[user_id]
@@ -158,10 +158,10 @@ class Preparation:
 def mended(connection: Connection, config: Config, sender_config_ids: Iterable[int]) -> list[tuple[int, int, int]]:
     """Whose messages wait for sender configs that are not theirs any more: (sender config, user, company)."""
     changed = []
-    for row, user_id, company_id in outbound.waiting_users(connection, sender_config_ids):
+    for row, user_id, company_id in sender_configs.waiting_users(connection, sender_config_ids):
         with suppress(BouncedError):  # what is wrong with the card is told when its messages are prepared
             _, present = _present(connection, config, user_id, company_id)
-            if present.digest() != outbound.sender_digest(connection, row):
+            if present.digest() != sender_configs.sender_digest(connection, row):
                 changed.append((row, user_id, company_id))
     return changed
 
@@ -170,8 +170,8 @@ def use_mended(connection: Connection, config: Config, changed: Iterable[tuple[i
     """Have what `mended` found go out as it would if it were handed over now, at once."""
     for row, user_id, company_id in changed:
         _, present = _present(connection, config, user_id, company_id)
-        after = outbound.keep_sender_config(connection, company_id, present.digest(), present.snapshot())
-        outbound.use_sender_config(connection, row, user_id, after, now)
+        after = sender_configs.keep_sender_config(connection, company_id, present.digest(), present.snapshot())
+        sender_configs.use_sender_config(connection, row, user_id, after, now)
 
 
 def _present(

@@ -1,4 +1,4 @@
-"""Messages to be sent: handed over, claimed by one process at a time, and what became of each recipient.
+"""Messages to be sent: handed over, claimed by one process at a time, and what a server said of each recipient.
 
 A delivery is one SMTP transaction: queued -> claimed (a lease) -> sending (committed right before DATA) -> done, or
 uncertain where nobody can know whether the server took it.  What is claimed by a process that is gone goes back to the
@@ -6,9 +6,9 @@ queue; what it was sending does not.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -22,9 +22,7 @@ from sqlalchemy import (
     Update,
     bindparam,
     case,
-    delete,
     exists,
-    func,
     insert,
     literal,
     select,
@@ -99,22 +97,6 @@ class Claimed:
     tries: int  # before this one
     message: Outbound
     recipients: tuple[Recipient, ...]
-
-
-def keep_sender_config(connection: Connection, company_id: int, digest: str, snapshot: Mapping[str, object]) -> int:
-    """The row of a sender config, which is made at its first use and never changed."""
-    chosen = select(tables.SenderConfig.id).where(
-        tables.SenderConfig.company_id == company_id, tables.SenderConfig.digest == digest
-    )
-    found = connection.scalar(chosen)
-    if found is None:
-        connection.execute(
-            upsert(connection, tables.SenderConfig)
-            .values(company_id=company_id, digest=digest, snapshot=dict(snapshot))
-            .on_conflict_do_nothing()
-        )
-        found = connection.execute(chosen).scalar_one()
-    return found
 
 
 def put(
@@ -428,243 +410,3 @@ def decide(connection: Connection, number: int, now: datetime, *, release: bool)
             .values(state=RecipientState.QUEUED.value, to_send=True, changed_at=now)
         )
     return changed.rowcount == 1
-
-
-def sender_snapshot(connection: Connection, sender_config_id: int) -> dict[str, Any]:
-    """A sender config as it was kept."""
-    chosen = select(tables.SenderConfig.snapshot).where(tables.SenderConfig.id == sender_config_id)
-    kept: dict[str, Any] = connection.execute(chosen).scalar_one()
-    return kept
-
-
-def sender_digest(connection: Connection, sender_config_id: int) -> str:
-    """What tells a sender config from all others."""
-    return connection.execute(
-        select(tables.SenderConfig.digest).where(tables.SenderConfig.id == sender_config_id)
-    ).scalar_one()
-
-
-def paused(connection: Connection, now: datetime) -> list[int]:
-    """The sender configs that nothing is sent with for now."""
-    return list(connection.scalars(select(tables.SenderPause.sender_config_id).where(tables.SenderPause.until > now)))
-
-
-def pause(connection: Connection, sender_config_id: int, now: datetime, wait: Callable[[int], timedelta]) -> int:
-    """Pause a sender config, or prolong its pause; how often in a row it failed.
-
-    wait   how long the pause is after so many failures before
-    """
-    table = tables.SenderPause
-    chosen = table.sender_config_id == sender_config_id
-    before = connection.scalar(select(table.failures).where(chosen)) or 0
-    until = now + wait(before)
-    if before:
-        connection.execute(update(table).where(chosen).values(until=until, failures=before + 1))
-    else:
-        row = {"sender_config_id": sender_config_id, "since": now, "until": until, "failures": 1}
-        connection.execute(upsert(connection, table).on_conflict_do_nothing(), row)
-    return before + 1
-
-
-def resume(connection: Connection, sender_config_ids: Iterable[int]) -> None:
-    """End the incidents of sender configs: they work again."""
-    connection.execute(
-        delete(tables.SenderPause).where(tables.SenderPause.sender_config_id.in_(list(sender_config_ids)))
-    )
-
-
-def waiting_users(connection: Connection, sender_config_ids: Iterable[int]) -> list[tuple[int, int, int]]:
-    """Whose messages wait for these sender configs: (sender config, user, company)."""
-    chosen = (
-        select(tables.Outbound.sender_config_id, tables.Outbound.user_id, tables.Outbound.company_id)
-        .join(tables.Delivery, tables.Delivery.outbound_id == tables.Outbound.id)
-        .where(
-            tables.Delivery.state == State.QUEUED.value,
-            tables.Outbound.sender_config_id.in_(list(sender_config_ids)),
-        )
-        .distinct()
-    )
-    return [(row[0], row[1], row[2]) for row in connection.execute(chosen)]
-
-
-def use_sender_config(connection: Connection, before: int, user_id: int, after: int, now: datetime) -> None:
-    """Have a user's queued messages go out with another sender config, at once: the card was changed."""
-    queued = tables.Delivery.state.in_((State.QUEUED.value, State.CLAIMED.value))
-    chosen = select(tables.Delivery.outbound_id).where(queued)
-    mine = (tables.Outbound.sender_config_id == before, tables.Outbound.user_id == user_id)
-    moved = connection.scalars(
-        update(tables.Outbound)
-        .where(*mine, tables.Outbound.id.in_(chosen))
-        .values(sender_config_id=after)
-        .returning(tables.Outbound.id)
-    ).all()
-    connection.execute(
-        update(tables.Delivery)
-        .where(tables.Delivery.state == State.QUEUED.value, tables.Delivery.outbound_id.in_(moved))
-        .values(due_at=now)
-    )
-
-
-STRONGER = (
-    RecipientState.QUEUED,
-    RecipientState.UNCERTAIN,
-    RecipientState.ACCEPTED,
-    RecipientState.DELAYED,
-    RecipientState.REFUSED,
-    RecipientState.DELIVERED,
-    RecipientState.BOUNCED,
-    RecipientState.COMPLAINED,
-)
-"""What is known of a recipient, each stronger than all before it.
-
-A notice changes only what is weaker: so notices that come late, twice or in another order lead to the same.  Where a
-server tells of a delivery and of a bounce (the message was passed on to several), a person should look at the bounce.
-"""
-
-
-def learn(connection: Connection, row: int, state: RecipientState, at: datetime) -> None:
-    """Note what a notice says of a recipient, unless more is known already.
-
-    at   when the notice came
-    """
-    table = tables.OutboundRecipient
-    weaker = [known.value for known in STRONGER[: STRONGER.index(state)]]
-    connection.execute(
-        update(table).where(table.id == row, table.state.in_(weaker)).values(state=state.value, noticed_at=at)
-    )
-
-
-def delivered_since(connection: Connection, company_id: int, address: str, at: datetime) -> bool:
-    """Whether a notice that came later than `at` says that a message was delivered to that address."""
-    table = tables.OutboundRecipient
-    chosen = exists().where(
-        table.company_id == company_id,
-        table.address_key == email_key(address),
-        table.state == RecipientState.DELIVERED.value,
-        table.noticed_at > at,
-    )
-    return bool(connection.scalar(select(chosen)))
-
-
-def address_of(connection: Connection, row: int) -> str:
-    """Whom that row is about."""
-    return connection.execute(
-        select(tables.OutboundRecipient.address).where(tables.OutboundRecipient.id == row)
-    ).scalar_one()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """A delivery that is not done."""
-
-    delivery: int
-    state: str
-    company: str
-    user: str  # code
-    document: str | None
-    recipients: tuple[str, ...]
-    due_at: datetime
-    tries: int
-    last_error: str | None
-
-
-def waiting(connection: Connection, company_id: int | None = None) -> list[Waiting]:
-    """The outbox: what is queued, being sent or uncertain, the longest due first; of all companies or one."""
-    open_ones = [state.value for state in (State.QUEUED, State.CLAIMED, State.SENDING, State.UNCERTAIN)]
-    chosen = (
-        select(
-            tables.Delivery.id.label("delivery"),
-            tables.Delivery.state,
-            tables.Company.name.label("company"),
-            tables.User.code.label("user"),
-            tables.Outbound.document,
-            tables.Delivery.due_at,
-            tables.Delivery.tries,
-            tables.Delivery.last_error,
-        )
-        .join(tables.Outbound, tables.Outbound.id == tables.Delivery.outbound_id)
-        .join(tables.Company, tables.Company.id == tables.Outbound.company_id)
-        .join(tables.User, tables.User.id == tables.Outbound.user_id)
-        .where(tables.Delivery.state.in_(open_ones))
-        .order_by(tables.Delivery.due_at, tables.Delivery.id)
-    )
-    if company_id is not None:
-        chosen = chosen.where(tables.Outbound.company_id == company_id)
-    rows = [row._mapping for row in connection.execute(chosen)]
-    people: dict[int, list[str]] = {row["delivery"]: [] for row in rows}
-    recipient = tables.OutboundRecipient
-    named = (
-        select(recipient.delivery_id, recipient.address)
-        .join(tables.Delivery, tables.Delivery.id == recipient.delivery_id)
-        .where(tables.Delivery.state.in_(open_ones), recipient.state != RecipientState.SUPPRESSED.value)
-        .order_by(recipient.id)
-    )
-    for number, address in connection.execute(named):
-        if number in people:
-            people[number].append(address)
-    return [Waiting(**row, recipients=tuple(people[row["delivery"]])) for row in rows]
-
-
-def sizes(connection: Connection) -> dict[str, int]:
-    """How many deliveries are not done, by state."""
-    states = [state.value for state in (State.QUEUED, State.CLAIMED, State.SENDING, State.UNCERTAIN)]
-    chosen = select(tables.Delivery.state, func.count()).where(tables.Delivery.state.in_(states))
-    return dict(row._tuple() for row in connection.execute(chosen.group_by(tables.Delivery.state)))
-
-
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What is known of one recipient."""
-
-    address: str
-    state: str
-    reply: str | None
-    changed_at: datetime  # when it was queued, or the reply was noted
-    noticed_at: datetime | None  # when the notice came that the state is from
-
-    @property
-    def answer(self) -> str:
-        """What the server said, whatever a notice has said since."""
-        if self.noticed_at is None:
-            return self.state
-        if self.reply is None:
-            return RecipientState.UNCERTAIN.value
-        return (RecipientState.ACCEPTED if self.reply.startswith("2") else RecipientState.REFUSED).value
-
-
-def fate(connection: Connection, outbound_id: UUID) -> list[Fate]:
-    """What is known of each recipient of a message, in its order."""
-    recipient = tables.OutboundRecipient
-    chosen = (
-        select(recipient.address, recipient.state, recipient.reply, recipient.changed_at, recipient.noticed_at)
-        .join(tables.Delivery, tables.Delivery.id == recipient.delivery_id)
-        .where(tables.Delivery.outbound_id == outbound_id)
-        .order_by(recipient.id)
-    )
-    return [Fate(*row) for row in connection.execute(chosen)]
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """How far one delivery of a message has come."""
-
-    delivery: int
-    state: str
-    tries: int
-    due_at: datetime  # not to be tried before
-    ended_at: datetime | None
-    last_error: str | None
-
-
-def submitted_at(connection: Connection, outbound_id: UUID) -> datetime | None:
-    """When a message was handed over; None: there is no such message."""
-    return connection.scalar(select(tables.Outbound.created_at).where(tables.Outbound.id == outbound_id))
-
-
-def tried(connection: Connection, outbound_id: UUID) -> list[Tried]:
-    """How far the deliveries of a message have come, in their order."""
-    table = tables.Delivery
-    chosen = select(table.id, table.state, table.tries, table.due_at, table.ended_at, table.last_error)
-    return [
-        Tried(*row) for row in connection.execute(chosen.where(table.outbound_id == outbound_id).order_by(table.id))
-    ]

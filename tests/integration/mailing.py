@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 
 from bounced.config import load
 from bounced.send import Letter, submit
-from bounced.store import outbound, people, tables
+from bounced.store import history, people, tables
 from bounced.store.outbound import RecipientState, State
 from tests.integration.running import Service
 from tests.servers.sink import Sink
@@ -132,7 +132,7 @@ def compare(service: Service, sink: Sink, count: int) -> Balance:
             )
         ).all()
         states = connection.execute(select(tables.OutboundRecipient.delivery_id, tables.OutboundRecipient.state)).all()
-        listed = {one.delivery for one in outbound.waiting(connection)}
+        listed = {one.delivery for one in history.waiting(connection)}
     assert len(rows) == count
     twice = {name: times for name, times in received.items() if times > 1}
     assert not twice, f"sent twice: {twice}"

@@ -11,7 +11,7 @@ from bounced.model import Event
 from bounced.send import Letter, submit, tokens
 from bounced.service import intake
 from bounced.service.correlate import Correlator
-from bounced.store import outbound, people, suppressions
+from bounced.store import history, outbound, people, suppressions
 from bounced.store.engine import Store
 from bounced.store.outbound import RecipientState, State
 
@@ -186,7 +186,7 @@ class Office:
     def states(self, message: Message) -> dict[str, str]:
         """What is known of each recipient."""
         with self.store.reading() as connection:
-            return {one.address: one.state for one in outbound.fate(connection, message.id)}
+            return {one.address: one.state for one in history.fate(connection, message.id)}
 
     def card(self, code: str, **fields: str | None) -> None:
         """Change a card of acme."""

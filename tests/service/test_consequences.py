@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from bounced.send import Letter, submit
 from bounced.service.outbox import Outbox
-from bounced.store import outbound, people, suppressions, tables
+from bounced.store import history, outbound, people, suppressions, tables
 from bounced.store.outbound import RecipientState
 from tests.service.office import FINE, GONE, complaint, notice
 
@@ -47,7 +47,7 @@ def test_the_order_of_notices_makes_no_difference(office):
         office.take(*(told[name] for name in (*order, *reversed(order))))
         assert office.states(sent) == {GONE: max(order, key=strength.index)}, order
         with office.store.reading() as connection:
-            (fate,) = outbound.fate(connection, sent.id)
+            (fate,) = history.fate(connection, sent.id)
         assert fate.reply == f"250 taken as {number}"
 
 
@@ -150,7 +150,7 @@ def test_a_refusal_at_sending_time_suppresses(office, sink):
         sent = submit(connection, office.config, letter, company="acme", user="MARI")
     Outbox(office.store, threading.Event()).drain(office.config, office.keyring)
     with office.store.reading() as connection:
-        states = {one.address: one.state for one in outbound.fate(connection, sent.outbound_id)}
+        states = {one.address: one.state for one in history.fate(connection, sent.outbound_id)}
     assert states == {GONE: "refused", FINE: "refused"}
     assert office.suppressed() == {GONE: "user-unknown"}
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from bounced.errors import LeaseLostError
-from bounced.store import outbound, people, retention, tables
+from bounced.store import history, outbound, people, retention, sender_configs, tables
 from bounced.store.engine import Store
 from bounced.store.ids import new_id
 from bounced.store.joint import Joint
@@ -31,7 +31,7 @@ def queue(connection: Connection, *addresses: str, suppressed: Iterable[str] = (
         id=outbound_id,
         company_id=company_id,
         user_id=user.id,
-        sender_config_id=outbound.keep_sender_config(connection, company_id, config, {"mode": "directo"}),
+        sender_config_id=sender_configs.keep_sender_config(connection, company_id, config, {"mode": "directo"}),
         document="Invoice 1",
         subject="Invoice 1",
         message_id=f"{outbound_id}@acme.example.com",
@@ -66,7 +66,7 @@ def fates(store: Store, number: int) -> list[tuple[str, str]]:
     with store.reading() as connection:
         chosen = select(tables.Delivery.outbound_id).where(tables.Delivery.id == number)
         outbound_id = connection.execute(chosen).scalar_one()
-        return [(one.address, one.state) for one in outbound.fate(connection, outbound_id)]
+        return [(one.address, one.state) for one in history.fate(connection, outbound_id)]
 
 
 def test_each_delivery_is_claimed_once(store: Store) -> None:
@@ -202,7 +202,7 @@ def test_decisions(store: Store) -> None:
         outbound.postpone(connection, number, A, NOW, error="later")
         assert outbound.decide(connection, number, NOW, release=False)
         assert not outbound.decide(connection, number, NOW, release=False)
-        assert outbound.waiting(connection) == []
+        assert history.waiting(connection) == []
     assert (state(store, number), claim(store)) == ("dropped", [])
 
 
@@ -211,13 +211,13 @@ def test_a_pause_grows_and_ends(store: Store) -> None:
     queued(store)
     with store.writing() as connection:
         config = connection.execute(select(tables.SenderConfig.id)).scalar_one()
-        assert outbound.pause(connection, config, NOW, lambda before: (before + 1) * MINUTE) == 1
-        assert outbound.pause(connection, config, NOW, lambda before: (before + 1) * MINUTE) == 2
-        assert outbound.paused(connection, NOW + timedelta(seconds=119)) == [config]
-        assert outbound.paused(connection, NOW + timedelta(seconds=121)) == []
-        outbound.resume(connection, [config])
-        assert outbound.paused(connection, NOW) == []
-        assert outbound.pause(connection, config, NOW, lambda _: MINUTE) == 1
+        assert sender_configs.pause(connection, config, NOW, lambda before: (before + 1) * MINUTE) == 1
+        assert sender_configs.pause(connection, config, NOW, lambda before: (before + 1) * MINUTE) == 2
+        assert sender_configs.paused(connection, NOW + timedelta(seconds=119)) == [config]
+        assert sender_configs.paused(connection, NOW + timedelta(seconds=121)) == []
+        sender_configs.resume(connection, [config])
+        assert sender_configs.paused(connection, NOW) == []
+        assert sender_configs.pause(connection, config, NOW, lambda _: MINUTE) == 1
 
 
 def test_a_mended_card_moves_what_waits(store: Store) -> None:
@@ -227,13 +227,13 @@ def test_a_mended_card_moves_what_waits(store: Store) -> None:
     with store.writing() as connection:
         outbound.postpone(connection, number, A, NOW + 60 * MINUTE, error="535")
         before = connection.execute(select(tables.SenderConfig.id)).scalar_one()
-        ((config, user_id, company_id),) = outbound.waiting_users(connection, [before])
-        after = outbound.keep_sender_config(connection, company_id, "two", {"mode": "smtp"})
-        outbound.use_sender_config(connection, config, user_id + 1, after, NOW)
-        assert outbound.waiting_users(connection, [after]) == []
-        outbound.use_sender_config(connection, config, user_id, after, NOW)
-        assert outbound.sender_digest(connection, after) == "two"
-        assert outbound.sender_snapshot(connection, after) == {"mode": "smtp"}
+        ((config, user_id, company_id),) = sender_configs.waiting_users(connection, [before])
+        after = sender_configs.keep_sender_config(connection, company_id, "two", {"mode": "smtp"})
+        sender_configs.use_sender_config(connection, config, user_id + 1, after, NOW)
+        assert sender_configs.waiting_users(connection, [after]) == []
+        sender_configs.use_sender_config(connection, config, user_id, after, NOW)
+        assert sender_configs.sender_digest(connection, after) == "two"
+        assert sender_configs.sender_snapshot(connection, after) == {"mode": "smtp"}
     (one,) = claim(store)
     assert (one.id, one.message.sender_config_id) == (number, after)
 
@@ -242,7 +242,7 @@ def test_a_sender_config_is_kept_once(store: Store) -> None:
     """Equal settings of one company are one row."""
     with store.writing() as connection:
         acme, other = (people.ensure_company(connection, name) for name in ("acme", "other"))
-        rows = [outbound.keep_sender_config(connection, company, "d", {}) for company in (acme, acme, other)]
+        rows = [sender_configs.keep_sender_config(connection, company, "d", {}) for company in (acme, acme, other)]
     assert rows[0] == rows[1] != rows[2]
 
 
@@ -308,7 +308,7 @@ def test_nobody_is_left_to_release(store: Store) -> None:
         outbound.begin_sending(connection, number, A, NOW + MINUTE)
         outbound.finish(connection, number, A, State.UNCERTAIN, NOW, error="no answer")
         outbound.set_recipients(connection, [one.recipients[0].row], RecipientState.UNCERTAIN, None, NOW)
-        outbound.learn(connection, one.recipients[0].row, RecipientState.BOUNCED, NOW + MINUTE)
+        history.learn(connection, one.recipients[0].row, RecipientState.BOUNCED, NOW + MINUTE)
         assert not outbound.decide(connection, number, NOW, release=True)
         assert outbound.decide(connection, number, NOW, release=False)
     assert claim(store) == []
