@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bounced.cli import causes, daemon, demo, events, mailboxes, people, replay, sending, stats
+from bounced.cli import causes, companies, daemon, demo, events, mailboxes, replay, sending, stats, users
 
 app = typer.Typer(
     help="Bounces from event mailboxes become events with a cause that support can act on.",
@@ -48,8 +48,8 @@ app.command()(stats.stats)
 app.command()(sending.send)
 app.add_typer(sending.outbox, name="outbox")
 app.add_typer(sending.suppressions, name="suppressions")
-app.add_typer(people.companies, name="companies")
-app.add_typer(people.users, name="users")
+app.add_typer(companies.companies, name="companies")
+app.add_typer(users.users, name="users")
 app.command()(mailboxes.mailboxes)
 app.command()(daemon.migrate)
 app.command()(causes.causes)

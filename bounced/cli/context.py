@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from bounced.cli.output import plain
+from bounced.errors import InputError
+
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from bounced.config import Config
     from bounced.store.engine import Store
 
@@ -39,3 +44,16 @@ def database(context: typer.Context) -> "Iterator[Store]":
         yield store
     finally:
         store.close()
+
+
+def company_named(connection: "Connection", name: str) -> int:
+    """The row of a company that is known.
+
+    raises   InputError: there is none of that name
+    """
+    from bounced.store import people
+
+    company = people.find_company(connection, name)
+    if company is None:
+        raise InputError(f"there is no company {plain(name)}")
+    return company.id

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -28,6 +28,9 @@ class Format(StrEnum):
     TABLE = "table"
     JSONL = "jsonl"
     CSV = "csv"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="How the rows are written.")]
 
 
 def write(rows: Iterable[Mapping[str, Any]], style: Format, *, columns: Sequence[str], keys: Sequence[str]) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bounced.cli.context import configuration, database
-from bounced.cli.output import Format, lines, plain, write
+from bounced.cli.context import company_named, configuration, database
+from bounced.cli.output import Format, FormatOption, lines, plain, write
 from bounced.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ suppressions = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, help="List, add and remove addresses that are not written to."
 )
 
-FormatOption = Annotated[Format, typer.Option("--format", help="How the rows are written.")]
 CompanyOption = Annotated[str, typer.Option("--company", help="The company.")]
 SomeCompany = Annotated[str | None, typer.Option("--company", help="Only this company's.")]
 Number = Annotated[int, typer.Argument(metavar="DELIVERY", help="Its number in `bounced outbox list`.")]
@@ -177,7 +176,7 @@ def add_suppression(context: typer.Context, address: Address, company: CompanyOp
 
     wanted = recipients.envelope_address(address)
     with database(context) as store, store.writing() as connection:
-        if not stored.add(connection, _known(connection, company), wanted, datetime.now(UTC)):
+        if not stored.add(connection, company_named(connection, company), wanted, datetime.now(UTC)):
             raise InputError(f"{plain(wanted)} is on the list of {plain(company)} already")
 
 
@@ -189,18 +188,9 @@ def remove_suppression(context: typer.Context, address: Address, company: Compan
 
     wanted = recipients.envelope_address(address)
     with database(context) as store, store.writing() as connection:
-        if not stored.remove(connection, _known(connection, company), wanted):
+        if not stored.remove(connection, company_named(connection, company), wanted):
             raise InputError(f"{plain(wanted)} is not on the list of {plain(company)}")
 
 
 def _company_id(connection: "Connection", name: str | None) -> int | None:
-    return None if name is None else _known(connection, name)
-
-
-def _known(connection: "Connection", name: str) -> int:
-    from bounced.store import people
-
-    company = people.find_company(connection, name)
-    if company is None:
-        raise InputError(f"there is no company {plain(name)}")
-    return company.id
+    return None if name is None else company_named(connection, name)

@@ -1,4 +1,4 @@
-"""bounced companies and users: whose mail it is.  They live in the database and are set or imported here."""
+"""bounced users: whose mail it is, how it leaves, and whether it will pass."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bounced.cli.context import configuration, database
-from bounced.cli.output import Format, lines, plain, write
+from bounced.cli.context import company_named, configuration, database
+from bounced.cli.output import Format, FormatOption, lines, plain, write
 from bounced.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,122 +19,9 @@ if TYPE_CHECKING:
     from bounced.send.sender import SenderConfig
     from bounced.store.people import User
 
-COMPANY_KEYS = ("name", "mail_sending_user_code", "mass_mail", "suppress")
 USER_KEYS = ("company", "code", "name", "email", "mail_sender", "smtp_server", "smtp_tls", "smtp_username")
 
-companies = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, show, add, set and import companies.")
 users = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, show, add, set and import users.")
-
-FormatOption = Annotated[Format, typer.Option("--format", help="How the rows are written.")]
-MassMail = Annotated[
-    bool | None, typer.Option("--mass-mail/--no-mass-mail", help="Whether it has the mass-mail module.")
-]
-Suppress = Annotated[
-    bool | None,
-    typer.Option("--suppress/--no-suppress", help="Whether addresses that bounce are not written to again."),
-]
-MailSendingUser = Annotated[
-    str | None,
-    typer.Option(
-        "--mail-sending-user", metavar="CODE", help='The user whose SMTP settings are the base for all; "" for nobody.'
-    ),
-]
-
-
-@companies.command("list")
-def list_companies(context: typer.Context, format: FormatOption = Format.TABLE) -> None:  # noqa: A002
-    """List the companies."""
-    from bounced.store import people
-
-    with database(context) as store, store.reading() as connection:
-        write(map(asdict, people.companies(connection)), format, columns=COMPANY_KEYS, keys=COMPANY_KEYS)
-
-
-@companies.command("show")
-def show_company(context: typer.Context, name: str) -> None:
-    """Show one company and its users."""
-    from bounced.store import people
-
-    with database(context) as store, store.reading() as connection:
-        company = people.find_company(connection, name)
-        if company is None:
-            raise InputError(f"there is no company {plain(name)}")
-        members = people.users(connection, company_id=company.id)
-    lines(
-        (
-            f"company:            {company.name}",
-            f"mail sending user:  {company.mail_sending_user_code or '-'}",
-            f"mass-mail module:   {plain(company.mass_mail)}",
-            f"suppression list:   {plain(company.suppress)}",
-            "",
-        )
-    )
-    write(map(asdict, members), Format.TABLE, columns=USER_KEYS[1:], keys=())
-
-
-@companies.command("add")
-def add_company(
-    context: typer.Context,
-    name: str,
-    mail_sending_user: MailSendingUser = None,
-    mass_mail: MassMail = None,
-    suppress: Suppress = None,
-) -> None:
-    """Add a company; its name is the local part of its event address."""
-    _put_company(context, name, mail_sending_user, mass_mail, suppress, known=False)
-
-
-@companies.command("set")
-def set_company(
-    context: typer.Context,
-    name: str,
-    mail_sending_user: MailSendingUser = None,
-    mass_mail: MassMail = None,
-    suppress: Suppress = None,
-) -> None:
-    """Change a company."""
-    if mail_sending_user is None and mass_mail is None and suppress is None:
-        raise typer.BadParameter("nothing to set", param_hint="--mail-sending-user and the others")
-    _put_company(context, name, mail_sending_user, mass_mail, suppress, known=True)
-
-
-@companies.command("import")
-def import_companies(
-    context: typer.Context,
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or JSON with name and mail_sending_user_code.")],
-) -> None:
-    """Add or change companies from a CSV or JSON file: all of them or, if one is wrong, none."""
-    from bounced.service.tables import read_table
-    from bounced.store import people
-
-    rows = read_table(path, COMPANY_KEYS[:2])
-    with database(context) as store, store.writing() as connection:
-        for row in rows:
-            company_id = people.ensure_company(connection, row.get("name") or "")
-            if "mail_sending_user_code" in row:
-                people.set_mail_sending_user(connection, company_id, row["mail_sending_user_code"] or None)
-    typer.echo(f"{len(rows)} companies")
-
-
-def _put_company(
-    context: typer.Context,
-    name: str,
-    mail_sending_user: str | None,
-    mass_mail: bool | None,
-    suppress: bool | None,
-    *,
-    known: bool,
-) -> None:
-    from bounced.store import people
-
-    with database(context) as store, store.writing() as connection:
-        if (people.find_company(connection, name) is not None) != known:
-            raise InputError(f"there is {'no company' if known else 'a company already:'} {plain(name)}")
-        company_id = people.ensure_company(connection, name)
-        if mail_sending_user is not None:
-            people.set_mail_sending_user(connection, company_id, mail_sending_user or None)
-        people.set_company(connection, company_id, mass_mail=mass_mail, suppress=suppress)
-
 
 CompanyOption = Annotated[str, typer.Option("--company", help="The company.")]
 NameOption = Annotated[str | None, typer.Option("--name", help="Display name.")]
@@ -169,7 +56,7 @@ def list_users(
     from bounced.store import people
 
     with database(context) as store, store.reading() as connection:
-        company_id = _company_id(connection, company) if company is not None else None
+        company_id = company_named(connection, company) if company is not None else None
         found = people.users(connection, company_id=company_id)
     write(map(asdict, found), format, columns=USER_KEYS, keys=USER_KEYS)
 
@@ -294,7 +181,7 @@ def _put_user(*, known: bool) -> Callable[..., None]:
         if known and not card and password is None:
             raise typer.BadParameter("nothing to set", param_hint="--name and the others")
         with database(context) as store, store.writing() as connection:
-            company_id = _company_id(connection, company) if known else people.ensure_company(connection, company)
+            company_id = company_named(connection, company) if known else people.ensure_company(connection, company)
             if (people.find_user(connection, company_id, code) is not None) != known:
                 what = "no user" if known else "a user already:"
                 raise InputError(f"there is {what} {plain(code)} in company {plain(company)}")
@@ -382,19 +269,10 @@ def login(
     lines([f"{user.code} is logged in to Microsoft 365{f' as {grant.account}' if grant.account else ''}"])
 
 
-def _company_id(connection: "Connection", name: str) -> int:
-    from bounced.store import people
-
-    company = people.find_company(connection, name)
-    if company is None:
-        raise InputError(f"there is no company {plain(name)}")
-    return company.id
-
-
 def _user(connection: "Connection", code: str, company: str | None) -> "User":
     from bounced.store import people
 
-    company_id = _company_id(connection, company) if company is not None else None
+    company_id = company_named(connection, company) if company is not None else None
     found = people.users(connection, company_id=company_id, code=code)
     if not found:
         raise InputError(f"there is no user {plain(code)}{f' in company {plain(company)}' if company else ''}")
