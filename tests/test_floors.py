@@ -15,6 +15,7 @@ FLOORS = {
     "bounced.config": 2,
     "bounced.log": 2,
     "bounced.model": 2,
+    "bounced.network": 2,
     "bounced.keys": 3,
     "bounced.store": 3,
     "bounced.inbox": 4,

@@ -7,13 +7,12 @@ Source: RFC 9051 §7.1 (response codes).
 
 import imaplib
 import re
-import socket
-import ssl
 from collections.abc import Iterable
 
 from imapclient.exceptions import CapabilityError, ProtocolError
 
-MAX_TEXT = 300  # characters kept of what a server says
+from bounced import network
+from bounced.network import MAX_TEXT, clean
 
 TEMPORARY = {"UNAVAILABLE", "SERVERBUG", "INUSE", "LIMIT", "CORRUPTION", "EXPUNGEISSUED"}
 LASTING = {
@@ -42,22 +41,10 @@ def in_words(error: Exception, *, lasting: bool, secrets: Iterable[str] = ()) ->
     secrets  what was sent to the server, and may come back in its answer
     """
     match error:
-        case ssl.SSLCertVerificationError():
-            return f"the server's certificate is not trusted: {clean(error.verify_message)}", False
-        case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | ssl.SSLSyscallError():
-            return "the connection was closed", True
-        case ssl.SSLError(reason="WRONG_VERSION_NUMBER"):
-            return "the server does not speak TLS on this port", False
-        case ssl.SSLError():
-            return f"TLS failed: {clean(error.reason or str(error))}", True
-        case TimeoutError():
-            return "no answer in time", True
-        case socket.gaierror():
-            return f"the host name cannot be resolved: {clean(error.strerror or str(error))}", True
         case UnicodeError() if not isinstance(error, UnicodeDecodeError):
             return "the host name is not valid", False
         case OSError():
-            return clean(error.strerror or str(error)).lower(), True
+            return network.in_words(error)
         case imaplib.IMAP4.readonly():
             return "the server opens it read-only: nothing can be done to its messages", False
         case CapabilityError():
@@ -87,10 +74,3 @@ def tidy(error: Exception, secrets: Iterable[str]) -> str:
     if found := RAW_BYTES.fullmatch(text):
         text = (found[1] or "") + found[3]
     return clean(text.removeprefix("* "))
-
-
-def clean(text: str) -> str:
-    """One line without control characters, at most MAX_TEXT characters."""
-    text = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * MAX_TEXT])
-    text = " ".join(text.split())
-    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "..."

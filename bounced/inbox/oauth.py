@@ -20,8 +20,9 @@ from urllib.parse import urlencode, urlsplit
 
 from bounced.config import OAuth
 from bounced.errors import BouncedError
-from bounced.inbox.failure import clean, in_words
+from bounced.inbox.failure import in_words
 from bounced.inbox.wire import tls_context
+from bounced.network import clean
 
 TIMEOUT = 15.0  # seconds for the command, and for each wait for the token endpoint
 MAX_ANSWER = 64 * 2**10  # octets of the endpoint's answer, or of the command's output

@@ -1,8 +1,6 @@
 """What can go wrong between us and an SMTP server, as errors and in words."""
 
-import socket
-import ssl
-
+from bounced import network
 from bounced.errors import BouncedError
 from bounced.send.reply import Reply, printable
 
@@ -62,23 +60,9 @@ class LineError(ConnectionError):
 
 def in_words(error: Exception) -> tuple[str, bool]:
     """What happened, in one clean line, and whether it may go away by itself."""
-    match error:
-        case ssl.SSLCertVerificationError():
-            return f"the server's certificate is not trusted: {printable(error.verify_message)}", False
-        case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | ssl.SSLSyscallError():
-            return "the connection was closed", True
-        case ssl.SSLError(reason="WRONG_VERSION_NUMBER"):
-            return "the server does not speak TLS on this port", False
-        case ssl.SSLError():
-            return f"TLS failed: {printable(error.reason or str(error))}", True
-        case TimeoutError():
-            return "no answer in time", True
-        case socket.gaierror():
-            return f"the host name cannot be resolved: {printable(error.strerror or str(error))}", True
-        case OSError():
-            return printable(error.strerror.lower() if error.strerror else str(error)), True
-        case _:  # ValueError: a name that is none
-            return "the host name is not valid", False
+    if isinstance(error, OSError):
+        return network.in_words(error)
+    return "the host name is not valid", False  # ValueError: a name that is none
 
 
 def quoted(reply: Reply) -> str:
