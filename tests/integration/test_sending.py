@@ -146,7 +146,7 @@ def test_each_bounce_is_tied_to_what_was_sent(
     if mode == "microsoft365":
         log_in(service, microsoft)
         dovecot.tokens |= dict.fromkeys(microsoft.tokens, "mari")
-    service.start()
+    service.start(faults="logs-everything")
     wanted = CAUSES | {FORWARDED: "user-unknown"}
     sent = {recipient: send(service, recipient, document=f"Invoice {n}") for n, recipient in enumerate(wanted, 1)}
     several = send(service, "gone@customer.example.com", "fine@customer.example.com", document="Letter 7")
@@ -168,6 +168,10 @@ def test_each_bounce_is_tied_to_what_was_sent(
     assert b"From: =?utf-8?" in taken[0].raw
     assert (b"Reply-To: mari@acme.example.com" in taken[0].raw) == to_company
     assert service.end() == 0
+    logged = service.log_text()
+    assert '"level": "debug"' in logged
+    for secret in (dovecot.password, *microsoft.tokens, "Palun maksa"):
+        assert secret not in logged
 
 
 def test_through_the_companys_server(submission, sink, new_service, authority):
