@@ -7,6 +7,8 @@ from threading import Lock
 from bounced.config import Limit
 
 UNLIMITED = Limit(connections=None, per_minute=None)
+CONNECTIONS = 16
+"""To one server at a time, where its limit says nothing: one that hangs must leave some to the others."""
 
 
 class Limiter:
@@ -16,12 +18,16 @@ class Limiter:
     """
 
     def __init__(self, limits: Mapping[str, Limit], clock: Callable[[], float]) -> None:
-        """`limits`: by host name, in whatever case; `clock`: monotonic seconds."""
-        self._limits = {host.lower(): limit for host, limit in limits.items()}
+        """`limits`: see `use`; `clock`: monotonic seconds."""
+        self.use(limits)
         self._clock = clock
         self._lock = Lock()
         self._free_at: dict[str, float] = {}  # when the next message may go
         self._connections: dict[str, int] = {}  # in use
+
+    def use(self, limits: Mapping[str, Limit]) -> None:
+        """From now on these, by host name, in whatever case; what is in use stays counted."""
+        self._limits = {host.lower(): limit for host, limit in limits.items()}
 
     def reserve(self, host: str, *, patience: float = inf) -> float:
         """Takes the next turn to send one message to `host`; how many seconds to wait for it.
@@ -41,21 +47,18 @@ class Limiter:
     def connect(self, host: str) -> bool:
         """Takes one of the connections that `host` allows; False where all are in use."""
         key, limit = self._find(host)
-        if limit.connections is None:
-            return True
         with self._lock:
             in_use = self._connections.get(key, 0)
-            if in_use >= limit.connections:
+            if in_use >= (limit.connections or CONNECTIONS):
                 return False
             self._connections[key] = in_use + 1
         return True
 
     def disconnect(self, host: str) -> None:
         """Gives back what `connect` took."""
-        key, limit = self._find(host)
-        if limit.connections is not None:
-            with self._lock:
-                self._connections[key] -= 1
+        key, _ = self._find(host)
+        with self._lock:
+            self._connections[key] -= 1
 
     def _find(self, host: str) -> tuple[str, Limit]:
         key = host.lower().removesuffix(".")

@@ -14,7 +14,7 @@ from time import monotonic
 from sqlalchemy import Connection
 
 from bounced import log as logs
-from bounced.config import Config, Limit
+from bounced.config import Config
 from bounced.errors import BouncedError, LeaseLostError
 from bounced.keys import Keyring
 from bounced.send.failure import ConnectError, ConnectionLostError, LoginError, TlsError, TransportError
@@ -38,10 +38,11 @@ log = logs.get(__name__)
 AT_A_TIME = 500
 """Deliveries claimed together: so many messages are in memory."""
 CONNECTIONS = 8
-"""To one server at a time, where its limit says nothing."""
+"""Of one way at a time."""
 PER_CONNECTION = 20
 """Deliveries for which another connection is worth its while."""
-WORKERS = 20
+WORKERS = 50
+"""Of several servers that hang at a time, none may leave nobody for the others."""
 LEASE = timedelta(minutes=10)
 """How long a delivery stays with a daemon that is not heard of."""
 LONGEST_TURN = 60.0
@@ -76,7 +77,6 @@ class Outbox:
         self._busy: set[int] = set()  # rows of sender configs that workers are at
         self._resting: dict[int, float] = {}  # rows of sender configs -> when their server's limit lets them go on
         self._wake = threading.Event()
-        self._limits: dict[str, Limit] | None = None
         self._limiter = Limiter({}, monotonic)
         self._renewed = self._looked = monotonic()
 
@@ -115,8 +115,7 @@ class Outbox:
     def step(self, config: Config, keyring: Keyring) -> bool:
         """Claims what is due and gives it to the workers; whether there may be more."""
         now, elapsed = datetime.now(UTC), monotonic()
-        if config.send.limits != self._limits:
-            self._limiter, self._limits = Limiter(config.send.limits, monotonic), config.send.limits
+        self._limiter.use(config.send.limits)
         if elapsed - self._looked >= LOOK_AGAIN:
             self._look_for_mended_cards(config, now)
             self._looked = elapsed

@@ -5,7 +5,7 @@ from threading import Thread
 import pytest
 
 from bounced.config import Limit
-from bounced.send.limiter import Limiter
+from bounced.send.limiter import CONNECTIONS, Limiter
 
 
 class Clock:
@@ -69,11 +69,23 @@ def test_connections_are_counted(clock: Clock) -> None:
 
 
 def test_other_hosts_are_free(clock: Clock) -> None:
-    """A limit is one server's."""
+    """A limit is one server's; no server has all the connections there may be."""
     limits = limiter(clock, connections=1, per_minute=1)
     assert [limits.reserve("other.example.com") for _ in range(3)] == [0, 0, 0]
-    assert all(limits.connect("other.example.com") for _ in range(100))
+    assert sum(limits.connect("other.example.com") for _ in range(100)) == CONNECTIONS
     limits.disconnect("other.example.com")
+    assert limits.connect("other.example.com")
+
+
+@pytest.mark.parametrize(("before", "after", "free"), [({}, {"connections": 2}, 1), ({"connections": 2}, {}, 15)])
+def test_limits_change_under_connections(clock: Clock, before: dict[str, int], after: dict[str, int], free: int) -> None:
+    """What was connected before counts, and can be given back."""
+    limits = limiter(clock, **before)
+    assert limits.connect("smtp.example.com")
+    limits.use({"smtp.example.com": Limit(**after)})
+    assert sum(limits.connect("smtp.example.com") for _ in range(100)) == free
+    for _ in range(free + 1):
+        limits.disconnect("smtp.example.com")
 
 
 def test_threads_share_the_turns(clock: Clock) -> None:
