@@ -43,8 +43,8 @@ def send(
     to: Annotated[list[str], typer.Option(help="Recipient; may be repeated, as --cc and --bcc may.")],
     cc: Annotated[list[str] | None, typer.Option(help="Recipient of a copy.")] = None,
     bcc: Annotated[list[str] | None, typer.Option(help="Recipient whom the others do not see.")] = None,
-    text: Annotated[str | None, typer.Option(help='The text; "-" reads it from standard input.')] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="The same as HTML.")] = None,
+    text: Annotated[str | None, typer.Option(help='The text; "-" reads it, in UTF-8, from standard input.')] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="The same as HTML, in UTF-8.")] = None,
     attach: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="A file to go along.")] = None,
     document: Annotated[str | None, typer.Option(help='What it is about: "Invoice 1042".')] = None,
     mass: Annotated[bool, typer.Option("--mass", help="One of many: invoices in bulk, customer letters.")] = False,
@@ -62,8 +62,8 @@ def send(
         to=tuple(to),
         cc=tuple(cc or ()),
         bcc=tuple(bcc or ()),
-        text=sys.stdin.read() if text == "-" else text,
-        html=_read(html).decode("utf-8", "replace") if html else None,
+        text=_text("standard input", sys.stdin.buffer.read()) if text == "-" else text,
+        html=_text(str(html), _read(html)) if html else None,
         attachments=tuple(map(_attachment, attach or ())),
     )
     with Store.open(config.database.url) as store:
@@ -85,6 +85,14 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _text(where: str, content: bytes) -> str:
+    """What customers are to read: better not sent than with letters lost."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{plain(where)}: it is not text in UTF-8") from None
 
 
 def _attachment(path: Path) -> "Attachment":

@@ -378,3 +378,17 @@ def test_closed_pipe_is_no_error_message(bounced, command):
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert result.stdout.count("\n") == 1
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize("source", ["standard input", "letter.html"])
+def test_a_letter_in_another_charset_is_not_sent(bounced, monkeypatch, source):
+    """Better refused in one line than sent to customers with letters lost."""
+    Path("bounced.toml").write_text("")
+    Path("letter.html").write_bytes("Tere õhtust".encode("iso-8859-15"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(Path("letter.html").read_bytes())))
+    content = ("--text", "-") if source == "standard input" else ("--html", "letter.html")
+    result = bounced(
+        *("send", "--company", "acme", "--user", "MARI", "--subject", "x", "--to", "a@customer.example.com"), *content
+    )
+    assert (result.exit, result.out) == (1, "")
+    assert result.err == f"bounced: {source}: it is not text in UTF-8\n"
