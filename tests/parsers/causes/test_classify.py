@@ -166,3 +166,20 @@ def test_nothing_raises(
     """Whatever a mail says, it gets a verdict; a delay never a permanent one."""
     result = classify(text=text, status=status, smtp_code=smtp_code, kind=kind, remote_mta=remote_mta)
     assert not (result.permanent and kind is Kind.DELAY)
+
+
+@pytest.mark.parametrize(
+    ("tail", "rule"),
+    {
+        "SmtpClientAuthentication is disabled for the Tenant.": "microsoft-smtp-auth-off-for-tenant",
+        "SmtpClientAuthentication is disabled for the Mailbox.": "microsoft-smtp-auth-off-for-mailbox",
+        "user is locked by your organization's security defaults policy.": "microsoft-login-security-defaults",
+        "the request did not meet the criteria to be authenticated successfully.": "microsoft-login-conditions",
+        "your access has been blocked by Conditional Access policies.": "microsoft-login-conditions",
+        "the user credentials were incorrect.": "microsoft-login-wrong",
+    }.items(),
+)
+def test_microsofts_refusal_of_a_login_has_many_tails(tail: str, rule: str) -> None:
+    """The remedy follows the tail."""
+    text = f"535 5.7.139 Authentication unsuccessful, {tail} [AB1PR01CA0001.eurprd01.prod.example.com]"
+    assert classify(text=text, status="5.7.139", smtp_code=535, kind=Kind.BOUNCE)[::2] == (Cause.LOGIN_FAILED, rule)
