@@ -72,6 +72,14 @@ class Line(smtplib.SMTP):
         self._context: ssl.SSLContext | None = None
         self._buffer = bytearray()
         self._ends = 0.0
+        self._is_cut = False
+
+    def cut(self) -> None:
+        """From another thread: every wait ends at once, and none begins."""
+        self._is_cut = True
+        if sock := self.sock:
+            with suppress(OSError):
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not TLS's own, which is not made for two threads
 
     def dial(self, context: ssl.SSLContext | None) -> Reply:
         """Connects, with TLS from the start where there is a context; the greeting."""
@@ -190,6 +198,8 @@ class Line(smtplib.SMTP):
 
     def _begin(self, seconds: float) -> None:
         """Begins a step that may take so long."""
+        if self._is_cut:
+            raise LineError("the connection was cut")
         self._no_early_words()
         self._ends = time.monotonic() + seconds
 

@@ -13,6 +13,8 @@ from parsers.tidy import MAX_WORD, tidy
 
 AT_SENDING = "sending"
 """In the place of a rule: no text decided, but the step at which it failed."""
+UNREACHABLE, NO_TOKEN, GIVEN_UP = "sending-unreachable", "sending-no-token", "sending-given-up"
+"""The same, of steps that have a remedy of their own (texts.*.toml)."""
 
 
 def refused(
@@ -23,20 +25,17 @@ def refused(
     host: str | None,
     evidence: Evidence,
     final: bool,
-    otherwise: Cause = Cause.UNKNOWN,
 ) -> Report:
     """What a server's reply, or a failure to reach it, says about one recipient; None: about the sender config.
 
     code   of the reply; None: there was none
     text   the reply with its code, lines parted by LF; or the failure in words
     final  whether it is not tried again
-    otherwise  the cause where the text tells none
     """
     kind = Kind.BOUNCE if final else Kind.DELAY
     words = " ".join(text.split())
     status = find_status(words)
     verdict = classify(text=words, status=status, smtp_code=code, kind=kind, remote_mta=host)
-    unknown = verdict.cause is Cause.UNKNOWN
     return Report(
         kind=kind,
         recipient=recipient,
@@ -44,9 +43,9 @@ def refused(
         smtp_code=code,
         diagnostic=tidy(text.replace("\n", " "), MAX_DIAGNOSTIC),
         remote_mta=tidy(host, MAX_WORD),
-        cause=otherwise if unknown else verdict.cause,
+        cause=verdict.cause,
         permanent=verdict.permanent,
-        rule=AT_SENDING if unknown and otherwise is not Cause.UNKNOWN else verdict.rule,
+        rule=verdict.rule,
         evidence=evidence,
     )
 
@@ -61,7 +60,7 @@ def given_up(recipient: str, *, last: str | None, evidence: Evidence) -> Report:
         diagnostic=words,
         cause=Cause.DELIVERY_EXPIRED,
         permanent=False,
-        rule=AT_SENDING,
+        rule=GIVEN_UP,
         evidence=evidence,
     )
 

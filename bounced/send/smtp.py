@@ -18,6 +18,7 @@ from bounced.send.failure import (
     ConnectError,
     ConnectionLostError,
     LineError,
+    LoginError,
     TlsError,
     TransportError,
     UncertainError,
@@ -59,7 +60,7 @@ class Answer:
 
 
 class Session:
-    """One connection to one server, for one thread at a time."""
+    """One connection to one server, for one thread at a time (`cut` excepted)."""
 
     def __init__(
         self, route: Route, *, timeouts: Timeouts = TIMEOUTS, clock: Callable[[], float] = time.monotonic
@@ -68,6 +69,14 @@ class Session:
         self._line: Line | None = None
         self._server = route.host
         self._opened = self._used = 0.0
+        self._cut = False
+        self._awaited = False  # the reply to a message, of which nobody knows without it
+
+    def cut(self) -> None:
+        """From another thread, for good: whatever it waits for is over, unless that is the reply to a message."""
+        self._cut = True
+        if self._line and not self._awaited:
+            self._line.cut()
 
     def log_in_as(self, login: Login) -> None:
         """With which login it opens the next time."""
@@ -96,6 +105,8 @@ class Session:
             )
         context = self._tls_context() if encrypted else None
         line = self._line = Line(route.host, route.port, self._timeouts)
+        if self._cut:
+            line.cut()
         with self._step("connect", ConnectError):
             greeting = line.dial(context if route.tls is SmtpTls.SSL else None)
             self._insist(greeting, "greeting", ConnectError)
@@ -125,7 +136,8 @@ class Session:
         before_data  called when the recipients are known to the server, right before it is told the message; if it
                      raises, nothing is sent
         raises       ConnectionLostError: surely nothing was sent, and it may be tried again; UncertainError: nobody
-                     knows.  What a server refuses is no error but an answer
+                     knows; LoginError, TlsError: the server takes nothing without (RFC 4954 §6, RFC 3207 §4).  What
+                     else it refuses is no error but an answer
         """
         content = wire_form(raw)
         line = self._line
@@ -148,6 +160,10 @@ class Session:
     def _introduce(self, line: Line, mail: str, recipients: Mapping[str, str]) -> dict[str, Reply]:
         """Names the sender and the recipients; what was said of each of these."""
         reply = self._command(line, "MAIL", mail)
+        if reply.code == 530:
+            self.close()
+            kind = TlsError if "TLS" in reply.text.upper() else LoginError
+            raise kind(self._place, f"MAIL: {quoted(reply)}", retry=False, reply=reply)
         if reply.accepted:
             replies = {address: self._command(line, "RCPT", rcpt) for address, rcpt in recipients.items()}
         else:
@@ -169,10 +185,12 @@ class Session:
             return reply
         with self._step("the message", ConnectionLostError):
             line.write(content)
+        self._awaited = True
         with self._step("after the message", UncertainError):
             reply = line.finish()
             if reply.code not in YES and reply.code not in NO:
                 raise LineError(f"the server's answer makes no sense: {quoted(reply)}")
+        self._awaited = False
         if reply.code == 421:
             self._drop()
         return reply

@@ -34,7 +34,8 @@ MAX_BACK_OFF = timedelta(minutes=5)
 """A failing mailbox is tried again after its interval, doubled with each failure, up to this."""
 
 GRACE = timedelta(seconds=20)
-"""At the end, how long a batch in hand may take before its connection is cut; what is not committed comes again."""
+"""At the end, how long a batch in hand may take before its connection is cut; what is not committed comes again.
+Only a server that has a whole message, and has not said whether it takes it, is waited for longer."""
 
 STUCK = timedelta(minutes=30)
 """A poll without progress for so long is a bug that only a restart mends: the watchdog is left to bite."""
@@ -178,7 +179,7 @@ class Daemon:
     def _end(self) -> None:
         notify.notify("STOPPING=1")
         self._stop.set()
-        cut = threading.Timer(GRACE.total_seconds(), self._poller.abort)
+        cut = threading.Timer(GRACE.total_seconds(), self._abort)
         cut.start()
         self._scheduler.remove_all_jobs()
         self._sending.join()
@@ -187,6 +188,10 @@ class Daemon:
         self._scheduler.shutdown()
         self._store.close()
         log.info("stopped")
+
+    def _abort(self) -> None:
+        self._poller.abort()
+        self._outbox.abort()
 
 
 def back_off(interval: timedelta, failures: int) -> float:

@@ -7,7 +7,7 @@ transaction after it; a process that dies in between leaves the delivery `sendin
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
@@ -16,13 +16,14 @@ from sqlalchemy import Connection
 from bounced import log as logs
 from bounced.errors import LeaseLostError, StoreError
 from bounced.send.envelope import Envelope
-from bounced.send.failure import ConnectionLostError, UncertainError
+from bounced.send.failure import ConnectionLostError, LoginError, TlsError, UncertainError
 from bounced.send.record import Subject, record
 from bounced.send.refusal import evidence_of, given_up, refused
 from bounced.send.reply import Reply
 from bounced.send.smtp import TIMEOUTS, Answer, Session
 from bounced.service import consequences
 from bounced.store import outbound
+from bounced.store.engine import Store
 from bounced.store.joint import Joint
 from bounced.store.outbound import Claimed, Recipient, RecipientState, State
 from parsers.report import Evidence, Report
@@ -54,7 +55,17 @@ class Job:
     recipients: Mapping[str, Recipient]  # by address
     about: Subject
     envelope: Envelope
-    raw: bytes
+    head: bytes  # whose it is
+    raw: bytes | None  # as handed over; None: it is large, and read when it is sent
+
+    def message(self, store: Store) -> bytes:
+        """What is sent.  Raises StoreError."""
+        raw = self.raw
+        if raw is None:
+            with store.reading() as connection:
+                raw = outbound.raw(connection, self.about.outbound_id)
+        assert raw is not None  # what is open is not purged
+        return self.head + raw
 
     def rows(self, addresses: Iterable[str]) -> list[int]:
         """Of recipients, by their addresses in the envelope."""
@@ -65,7 +76,8 @@ def attempt(joint: Joint, owner: str, session: Session, job: Job, retry_for: tim
     """Tries a delivery and notes what became of it.
 
     raises   StoreError: nothing can be noted, for long; LeaseLostError: another daemon has it; ConnectionLostError: it
-             was put back into the queue, and the session is of no more use
+             was put back into the queue, and the session is of no more use; LoginError, TlsError: nothing at all goes
+             over the session, and the delivery is still claimed
     """
     number = job.claimed.id
     begun = False  # whether the message may be on its way
@@ -77,16 +89,23 @@ def attempt(joint: Joint, owner: str, session: Session, job: Job, retry_for: tim
         begun = True
 
     try:
-        answer = session.send(job.envelope, job.raw, before_data=sending)
-    except LeaseLostError:
+        message = job.message(joint.store)
+        envelope = job.envelope if message.isascii() else replace(job.envelope, smtputf8=True)
+        answer = session.send(envelope, message, before_data=sending)
+    except (LeaseLostError, LoginError, TlsError):
         raise
     except ConnectionLostError as error:
-        put_back(joint, owner, job, retry_for, last=str(error))
+        if error.reply is None:
+            put_back(joint, owner, job, retry_for, last=str(error))
+        else:  # 421: it hung up on a refusal for now
+            host, now = job.about.snapshot["server"]["host"], datetime.now(UTC)
+            answer = Answer(server=host, recipients=dict.fromkeys(job.recipients, error.reply), data=None)
+            noting(joint, lambda connection: _note(connection, owner, job, answer, now, retry_for))
         raise
     except UncertainError as error:
         _leave_uncertain(joint, owner, job, str(error))
         return
-    except StoreError as error:  # of `sending`, which is asked before anything is sent
+    except StoreError as error:  # of reading it, or of `sending`, which is asked before anything is sent
         put_back(joint, owner, job, retry_for, last=str(error))
         return
     except Exception as bug:
@@ -163,7 +182,9 @@ def _note(connection: Connection, owner: str, job: Job, answer: Answer, now: dat
     if waiting:
         last = "; ".join(dict.fromkeys(map(str, waiting.values())))
         left = [job.recipients[address] for address in waiting]
-        if queue_again(connection, owner, job.claimed, job.about, left, now, retry_for, last=last):
+        # where others were taken it may have been too many at once: the rest need not wait ever longer
+        claimed = replace(job.claimed, tries=0) if accepted else job.claimed
+        if queue_again(connection, owner, claimed, job.about, left, now, retry_for, last=last):
             reports += _refuse(connection, job, waiting, answer.server, now, final=False)
     else:
         outbound.finish(connection, job.claimed.id, owner, State.DONE, now)

@@ -15,13 +15,13 @@ from sqlalchemy import Connection
 
 from bounced import log as logs
 from bounced.config import Config
-from bounced.errors import BouncedError, LeaseLostError
+from bounced.errors import BouncedError, LeaseLostError, StoreError
 from bounced.keys import Keyring
 from bounced.send.failure import ConnectError, ConnectionLostError, LoginError, TlsError, TransportError
 from bounced.send.limiter import Limiter
 from bounced.send.microsoft import TokenError
 from bounced.send.record import record
-from bounced.send.refusal import refused
+from bounced.send.refusal import AT_SENDING, NO_TOKEN, UNREACHABLE, refused
 from bounced.send.smtp import Session
 from bounced.service import lease
 from bounced.service.deliver import Job, attempt, back_off, evidence, noting, queue_again
@@ -30,13 +30,14 @@ from bounced.service.prepare import Preparation, Way, mended, use_mended
 from bounced.store import outbound, sender_configs
 from bounced.store.engine import Store
 from bounced.store.joint import Joint
+from bounced.store.people import MailSender
 from parsers.causes.cause import Cause
 from parsers.report import Report
 
 log = logs.get(__name__)
 
 AT_A_TIME = 500
-"""Deliveries claimed together: so many messages are in memory."""
+"""Deliveries claimed together: so many messages are in memory, but for the large ones."""
 CONNECTIONS = 8
 """Of one way at a time."""
 PER_CONNECTION = 20
@@ -52,15 +53,26 @@ LIMIT_PAUSE = 5.0
 LOOK_AGAIN = 5.0
 """Seconds between two looks at the cards of those whose sender config is paused."""
 TICK = 0.1
-INTERVAL = 1.0
-"""Seconds between two looks at the queue."""
-CAUSES = (
-    (TlsError, Cause.TLS_FAILED),
-    (LoginError, Cause.LOGIN_FAILED),
-    (TokenError, Cause.LOGIN_FAILED),
-    (ConnectError, Cause.NETWORK_FAILURE),
+INTERVAL, LONGEST_INTERVAL = 1.0, 10.0
+"""Seconds between two looks at the queue; after each that fails twice as many, up to the longest."""
+STEPS = (
+    (TlsError, Cause.TLS_FAILED, AT_SENDING),
+    (LoginError, Cause.LOGIN_FAILED, AT_SENDING),
+    (TokenError, Cause.LOGIN_FAILED, NO_TOKEN),
+    (ConnectError, Cause.NETWORK_FAILURE, UNREACHABLE),
 )
-"""Why a way is paused, where the server's words do not say it."""
+"""Why a way is paused, and by which rule, where the server's words do not say it."""
+OF_A_WAY = {
+    Cause.LOGIN_FAILED,
+    Cause.TLS_FAILED,
+    Cause.IP_BLOCKED,
+    Cause.BAD_REPUTATION,
+    Cause.NO_REVERSE_DNS,
+    Cause.RATE_LIMITED,
+}
+"""What a server's words may say of one: all other causes are a recipient's or a message's."""
+NO_SMTP_AUTH = "microsoft-smtp-auth-off"
+"""So begin the rules for what Microsoft refuses whatever the login is."""
 
 
 class Outbox:
@@ -75,6 +87,7 @@ class Outbox:
         self._lock = threading.Lock()
         self._held: set[int] = set()  # deliveries that are claimed and in hand
         self._busy: set[int] = set()  # rows of sender configs that workers are at
+        self._sessions: set[Session] = set()  # of all workers
         self._resting: dict[int, float] = {}  # rows of sender configs -> when their server's limit lets them go on
         self._wake = threading.Event()
         self._limiter = Limiter({}, monotonic)
@@ -82,23 +95,33 @@ class Outbox:
 
     def run(self, config: Callable[[], Config]) -> None:
         """Delivers what is due until `stop`; `config`: the present one."""
+        failures = 0  # in a row
         while not self._stop.is_set():
             self._wake.clear()
             more = False
             try:
                 if keyring := Keyring.find(config()):  # without one nothing can have been queued
                     more = self.step(config(), keyring)
+                failures = 0
             except BouncedError as error:
+                failures += 1
                 log.warning("outbox failed", error=str(error))
             except Exception:
+                failures += 1
                 log.exception("outbox failed")  # a bug must not end it
             if not more:
-                self._wait()
+                self._wait(min(INTERVAL * 2.0 ** min(failures, 10), LONGEST_INTERVAL))
         self._pool.shutdown(wait=True)
 
-    def _wait(self) -> None:
+    def abort(self) -> None:
+        """At the end: cuts the connections of servers that do not answer.  What nobody knows yet is waited for."""
+        with self._lock:
+            for session in self._sessions:
+                session.cut()
+
+    def _wait(self, seconds: float) -> None:
         """Until a worker has ended, the time is over, or it is time to end."""
-        deadline = monotonic() + INTERVAL
+        deadline = monotonic() + seconds
         while not self._wake.wait(TICK) and not self._stop.is_set() and monotonic() < deadline:
             pass
 
@@ -187,15 +210,17 @@ class Outbox:
         session = Session(way.route)
         with self._lock:
             way.sessions.add(session)
+            self._sessions.add(session)
         try:
             while way.jobs and self._has_turn(way):
                 if not session.is_usable and not self._open(session, way, config, keyring):
                     return
-                if job := _next(way):
-                    self._try(session, job, config.send.retry_for)
+                if (job := _next(way)) and not self._try(session, way, job, config.send.retry_for):
+                    return
         finally:
             with self._lock:
                 way.sessions.discard(session)
+                self._sessions.discard(session)
             session.close()
             self._limiter.disconnect(host)
 
@@ -214,35 +239,55 @@ class Outbox:
             self._resting = {row: until for row, until in self._resting.items() if until > now}
             self._resting |= dict.fromkeys(way.configs, now + seconds)
 
-    def _try(self, session: Session, job: Job, retry_for: timedelta) -> None:
+    def _try(self, session: Session, way: Way, job: Job, retry_for: timedelta) -> bool:
+        """Whether the way is open for another one, whatever became of this one."""
+        refused = False
         try:
             attempt(self._joint, self._owner, session, job, retry_for)
+            if not way.works:
+                noting(self._joint, lambda connection: sender_configs.resume(connection, way.configs))
+                way.works = True
+        except (LoginError, TlsError) as error:
+            refused = True
+            way.jobs.appendleft(job)
+            self._fail(session, way, error, retry_for)
         except (LeaseLostError, ConnectionLostError) as error:
             log.warning("message not sent", outbound=str(job.about.outbound_id), error=str(error))
         finally:
-            with self._lock:
-                self._held.discard(job.claimed.id)
+            if not refused:
+                with self._lock:
+                    self._held.discard(job.claimed.id)
+        return not refused
 
     def _open(self, session: Session, way: Way, config: Config, keyring: Keyring) -> bool:
-        """Whether there is a connection.  Where there can be none the way is paused; where it is one too many, not."""
+        """Whether there is a connection."""
         try:
             open_session(session, way.account, self._store, config, keyring)
         except TransportError as error:
             failed = error
+        except StoreError:
+            raise  # no fault of the way's, which is tried again at once
+        except BouncedError as error:  # the card's login is gone, or cannot be read
+            failed = LoginError(way.route.host, str(error), retry=False)
         except Exception as bug:
             log.exception("connecting failed", server=way.route.host)  # must not stop the other ways
             failed = ConnectError(way.route.host, f"unexpected {type(bug).__name__}", retry=True)
         else:
-            noting(self._joint, lambda connection: sender_configs.resume(connection, way.configs))
             return True
+        self._fail(session, way, failed, config.send.retry_for)
+        return False
+
+    def _fail(self, session: Session, way: Way, error: TransportError, retry_for: timedelta) -> None:
+        """Pauses a way over which nothing goes; not where that is one connection too many."""
         with self._lock:
             way.sessions.discard(session)
             alone = not way.sessions  # of several that fail at the same time the last one is
-        if not alone:
-            log.info("one connection less", server=way.route.host, error=str(failed))
+        if self._stop.is_set():
+            return  # it may have been cut: that is no incident
+        if alone:
+            self._pause(way, _rest(way), error, retry_for)
         else:
-            self._pause(way, _rest(way), failed, config.send.retry_for)
-        return False
+            log.info("one connection less", server=way.route.host, error=str(error))
 
     def _pause(self, way: Way, jobs: list[Job], error: TransportError, retry_for: timedelta) -> None:
         """Nothing goes this way for a while; one event tells of it, however often it fails."""
@@ -287,12 +332,18 @@ def incident(error: TransportError, job: Job) -> Report:
     reply = error.reply
     challenge = getattr(error, "challenge", None)
     text = f"{reply.code} {reply.text}" if reply else error.what
-    return refused(
+    report = refused(
         None,
         code=reply.code if reply else None,
         text=f"{text} ({challenge})" if challenge and reply else text,
         host=job.about.snapshot["server"]["host"],
         evidence=evidence(job.claimed),
         final=not error.retry,
-        otherwise=next((cause for kind, cause in CAUSES if isinstance(error, kind)), Cause.UNKNOWN),
     )
+    cause, rule = next((cause, rule) for kind, cause, rule in STEPS if isinstance(error, kind))
+    if cause is Cause.LOGIN_FAILED and job.about.mode == MailSender.MICROSOFT365:
+        rule = NO_TOKEN
+    said = reply is not None and report.cause in OF_A_WAY
+    if said and report.cause is Cause.LOGIN_FAILED and rule == NO_TOKEN:
+        said = (report.rule or "").startswith(NO_SMTP_AUTH)  # the other rules' remedies are about a password
+    return report if said else report._replace(cause=cause, permanent=False, rule=rule)

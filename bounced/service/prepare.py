@@ -20,6 +20,7 @@ from bounced.send import auth, cards, compose, recipients, tokens
 from bounced.send.envelope import Envelope
 from bounced.send.record import Subject
 from bounced.send.sender import SenderConfig
+from bounced.send.settings import check_mass_mail
 from bounced.send.smtp import Route, Session
 from bounced.service.deliver import Job, queue_again
 from bounced.service.login import Account
@@ -29,6 +30,9 @@ from bounced.store.people import Credential, MailSender
 
 log = logs.get(__name__)
 
+LARGE = 64 * 2**10
+"""Octets of a message that is not kept in memory until its turn comes: a batch has hundreds."""
+
 
 @dataclass(slots=True)
 class Way:
@@ -37,6 +41,7 @@ class Way:
     route: Route
     account: Account | None  # whose token at Microsoft 365 it needs beside the route
     workers: int = 0
+    works: bool = False  # a server has answered a message
     sessions: set[Session] = field(default_factory=set)  # of the workers that have or make a connection
     jobs: deque[Job] = field(default_factory=deque)
     configs: set[int] = field(default_factory=set)  # rows of their sender configs
@@ -63,11 +68,15 @@ class Preparation:
     def ways(self, claimed: Iterable[Claimed]) -> list[Way]:
         """The deliveries that can be tried; what cannot be goes back into the queue with the reason."""
         ways: dict[tuple[Route, Account | None], Way] = {}
+        told = set()  # a thousand messages may have one reason
         for one in claimed:
             try:
                 sender = self._sender(one.message.user_id, one.message.company_id)
                 job = self._job(one, sender)
             except BouncedError as error:
+                if str(error) not in told:
+                    log.warning("messages not prepared", outbound=str(one.message.id), error=str(error))
+                told.add(str(error))
                 self._put_back(one, str(error))
                 continue
             except SQLAlchemyError:  # the transaction is of no more use
@@ -113,18 +122,18 @@ class Preparation:
 
     def _job(self, one: Claimed, sender: _Sender) -> Job:
         message = one.message
-        raw = outbound.raw(self._connection, message.id)
+        if message.mass:  # the card, or the company's modules, may have changed
+            check_mass_mail(sender.config, self._config.directo, has_module=sender.company.mass_mail)
+        raw = outbound.raw(self._connection, message.id, at_most=LARGE)
         if raw is None:
             raise BouncedError("the message's bytes were purged")
         named = {who.address: who for who in one.recipients}
         token = tokens.sign(self._keyring, sender.company.name, one.id)
         config = sender.config
-        signed = compose.sign(raw, compose.identity_of(config))
         envelope = Envelope(
             sender=self._envelope_sender(config, token),
             recipients=tuple(named),
             envid=token,
-            smtputf8=not signed.isascii(),
         )
         about = Subject(
             outbound_id=message.id,
@@ -142,7 +151,8 @@ class Preparation:
             recipients=named,
             about=about,
             envelope=envelope,
-            raw=signed,
+            head=compose.sign(b"", compose.identity_of(config)),
+            raw=raw or None,
         )
 
     def _envelope_sender(self, config: SenderConfig, token: str) -> str:

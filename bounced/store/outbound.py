@@ -23,6 +23,7 @@ from sqlalchemy import (
     bindparam,
     case,
     exists,
+    func,
     insert,
     literal,
     select,
@@ -155,10 +156,18 @@ def add_keys(connection: Connection, company_id: int, outbound_id: UUID, keys: I
         connection.execute(upsert(connection, tables.OutboundKey).on_conflict_do_nothing(), rows)
 
 
-def raw(connection: Connection, outbound_id: UUID) -> bytes | None:
-    """The bytes of a message, as they were handed over; None: they were purged."""
-    packed = connection.scalar(select(tables.RawOutbound.data).where(tables.RawOutbound.outbound_id == outbound_id))
-    return None if packed is None else zlib.decompress(packed)
+def raw(connection: Connection, outbound_id: UUID, *, at_most: int | None = None) -> bytes | None:
+    """The bytes of a message, as they were handed over; None: they were purged.
+
+    at_most  b"" where they are more, even packed, which are not read then
+    """
+    data = tables.RawOutbound.data
+    wanted = data if at_most is None else case((func.length(data) <= at_most, data), else_=b"")
+    packed = connection.scalar(select(wanted).where(tables.RawOutbound.outbound_id == outbound_id))
+    if not packed:
+        return packed
+    unpacked = zlib.decompress(packed)
+    return unpacked if at_most is None or len(unpacked) <= at_most else b""
 
 
 def claim(

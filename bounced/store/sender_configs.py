@@ -90,7 +90,10 @@ def waiting_users(connection: Connection, sender_config_ids: Iterable[int]) -> l
 
 
 def use_sender_config(connection: Connection, before: int, user_id: int, after: int, now: datetime) -> None:
-    """Have a user's queued messages go out with another sender config, at once: the card was changed."""
+    """Have a user's queued messages go out with another sender config, at once: the card was changed.
+
+    So the old one's incident is over: should the card be changed back, and fail again, that is another one.
+    """
     queued = tables.Delivery.state.in_((State.QUEUED.value, State.CLAIMED.value))
     chosen = select(tables.Delivery.outbound_id).where(queued)
     mine = (tables.Outbound.sender_config_id == before, tables.Outbound.user_id == user_id)
@@ -105,3 +108,4 @@ def use_sender_config(connection: Connection, before: int, user_id: int, after: 
         .where(tables.Delivery.state == State.QUEUED.value, tables.Delivery.outbound_id.in_(moved))
         .values(due_at=now)
     )
+    resume(connection, [before])

@@ -78,7 +78,9 @@ def test_other_hosts_are_free(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(("before", "after", "free"), [({}, {"connections": 2}, 1), ({"connections": 2}, {}, 15)])
-def test_limits_change_under_connections(clock: Clock, before: dict[str, int], after: dict[str, int], free: int) -> None:
+def test_limits_change_under_connections(
+    clock: Clock, before: dict[str, int], after: dict[str, int], free: int
+) -> None:
     """What was connected before counts, and can be given back."""
     limits = limiter(clock, **before)
     assert limits.connect("smtp.example.com")

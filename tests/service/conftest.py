@@ -3,11 +3,12 @@
 import pytest
 
 from bounced.store.engine import Store
+from tests.send.conftest import start_script
 from tests.servers.fixtures import database_url, dns, new_folder, postgres, servers_folder, sink
 from tests.service.office import Office
 from tests.store.conftest import store, url
 
-__all__ = ["database_url", "dns", "new_folder", "postgres", "servers_folder", "sink", "store", "url"]
+__all__ = ["database_url", "dns", "new_folder", "postgres", "servers_folder", "sink", "start_script", "store", "url"]
 
 
 @pytest.fixture
