@@ -104,8 +104,8 @@ def compose(letter: Letter, *, message_id: str, trace: str, date: datetime) -> b
     return "".join(fields).encode() + _content(letter)
 
 
-def sign(message: bytes, identity: Identity) -> bytes:
-    """A composed message with From and Reply-To in front: the sender config that it finally goes out with tells these.
+def origin(identity: Identity) -> bytes:
+    """From and Reply-To, to stand in front of a composed message: known when its final sender config is.
 
     raises      LetterError: they cannot stand there
     """
@@ -113,7 +113,7 @@ def sign(message: bytes, identity: Identity) -> bytes:
     fields = [headers.field("From", headers.mailboxes([(name, _address("from", identity.from_address))]))]
     if identity.reply_to:
         fields.append(headers.field("Reply-To", [_address("reply-to", identity.reply_to)]))
-    return "".join(fields).encode() + message
+    return "".join(fields).encode()
 
 
 def identity_of(config: SenderConfig) -> Identity:

@@ -42,4 +42,10 @@ def printable(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in sorted(secrets, key=len, reverse=True):  # one may be part of another
         if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, "***")
-    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text[:MAX_TEXT])
+    return "\n".join(_line(line) for line in text[:MAX_TEXT].split("\n"))
+
+
+def _line(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -14,7 +14,7 @@ from time import monotonic
 from sqlalchemy import Connection
 
 from bounced import log as logs
-from bounced.errors import LeaseLostError, StoreError
+from bounced.errors import InputError, LeaseLostError, StoreError
 from bounced.send.envelope import Envelope
 from bounced.send.failure import ConnectionLostError, UncertainError
 from bounced.send.record import Subject, record
@@ -23,6 +23,7 @@ from bounced.send.reply import Reply
 from bounced.send.smtp import TIMEOUTS, Answer, Session
 from bounced.service import consequences
 from bounced.store import outbound
+from bounced.store.engine import Store
 from bounced.store.joint import Joint
 from bounced.store.outbound import Claimed, Recipient, RecipientState, State
 from parsers.report import Evidence, Report
@@ -47,21 +48,40 @@ LONGEST_WAIT = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A delivery with all that an attempt needs."""
+    """A delivery with all that an attempt needs, but for the message itself: many wait at a time."""
 
     claimed: Claimed
     sender_config_id: int
     recipients: Mapping[str, Recipient]  # by address
     about: Subject
-    envelope: Envelope
-    raw: bytes
+    sender: str  # where bounces go
+    envid: str
+    origin: bytes  # From and Reply-To
 
     def rows(self, addresses: Iterable[str]) -> list[int]:
         """Of recipients, by their addresses in the envelope."""
         return [self.recipients[address].row for address in addresses]
 
+    def letter(self, store: Store) -> tuple[Envelope, bytes]:
+        """The message, and who it is from and for.
 
-def attempt(joint: Joint, owner: str, session: Session, job: Job, retry_for: timedelta) -> None:
+        raises   InputError: it cannot be sent; StoreError
+        """
+        with store.reading() as connection:
+            raw = outbound.raw(connection, self.claimed.message.id)
+        if raw is None:
+            raise InputError("the message's bytes were purged")
+        message = self.origin + raw
+        envelope = Envelope(
+            sender=self.sender,
+            recipients=tuple(self.recipients),
+            envid=self.envid,
+            smtputf8=not message.isascii(),
+        )
+        return envelope, message
+
+
+def attempt(store: Store, joint: Joint, owner: str, session: Session, job: Job, retry_for: timedelta) -> None:
     """Tries a delivery and notes what became of it.
 
     raises   StoreError: nothing can be noted, for long; LeaseLostError: another daemon has it; ConnectionLostError: it
@@ -77,7 +97,7 @@ def attempt(joint: Joint, owner: str, session: Session, job: Job, retry_for: tim
         begun = True
 
     try:
-        answer = session.send(job.envelope, job.raw, before_data=sending)
+        answer = session.send(*job.letter(store), before_data=sending)
     except LeaseLostError:
         raise
     except ConnectionLostError as error:
@@ -86,7 +106,7 @@ def attempt(joint: Joint, owner: str, session: Session, job: Job, retry_for: tim
     except UncertainError as error:
         _leave_uncertain(joint, owner, job, str(error))
         return
-    except StoreError as error:  # of `sending`, which is asked before anything is sent
+    except (InputError, StoreError) as error:  # of the letter, or of `sending`: before anything is sent
         put_back(joint, owner, job, retry_for, last=str(error))
         return
     except Exception as bug:

@@ -22,10 +22,10 @@ from bounced.send.limiter import Limiter
 from bounced.send.microsoft import TokenError
 from bounced.send.record import record
 from bounced.send.refusal import refused
-from bounced.send.smtp import Session
+from bounced.send.smtp import Route, Session
 from bounced.service import lease
 from bounced.service.deliver import Job, attempt, back_off, evidence, noting, queue_again
-from bounced.service.login import open_session
+from bounced.service.login import Account, open_session
 from bounced.service.prepare import Preparation, Way, mended, use_mended
 from bounced.store import outbound, sender_configs
 from bounced.store.engine import Store
@@ -36,12 +36,17 @@ from parsers.report import Report
 log = logs.get(__name__)
 
 AT_A_TIME = 500
-"""Deliveries claimed together: so many messages are in memory."""
+"""Deliveries claimed together."""
+ENOUGH = 100
+"""Deliveries that one way has in hand when more are claimed for it, so that its connections go on."""
+MOST_HELD = 20_000
+"""Deliveries in hand; of each only what is said of it is in memory, the message itself while it is sent."""
 CONNECTIONS = 8
 """To one server at a time, where its limit says nothing."""
 PER_CONNECTION = 20
 """Deliveries for which another connection is worth its while."""
-WORKERS = 20
+WORKERS = 64
+"""So many connections: servers that hardly answer, eight of them even, leave some for the others."""
 LEASE = timedelta(minutes=10)
 """How long a delivery stays with a daemon that is not heard of."""
 LONGEST_TURN = 60.0
@@ -73,7 +78,7 @@ class Outbox:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="send")
         self._lock = threading.Lock()
         self._held: set[int] = set()  # deliveries that are claimed and in hand
-        self._busy: set[int] = set()  # rows of sender configs that workers are at
+        self._ways: dict[tuple[Route, Account | None], Way] = {}  # those that workers are at
         self._resting: dict[int, float] = {}  # rows of sender configs -> when their server's limit lets them go on
         self._wake = threading.Event()
         self._limits: dict[str, Limit] | None = None
@@ -104,13 +109,14 @@ class Outbox:
 
     def drain(self, config: Config, keyring: Keyring) -> None:
         """Delivers what is due now, and waits for it."""
-        while True:
-            more = self.step(config, keyring)
-            while self._busy and not self._stop.is_set():
-                self._wake.wait(INTERVAL)
-                self._wake.clear()
-            if not more:
+        while not self._stop.is_set():
+            self._wake.clear()
+            busy = bool(self._ways)  # before the look at the queue: it left out what these have enough of
+            if self.step(config, keyring):
+                continue
+            if not (busy or self._ways):
                 return
+            self._wait()
 
     def step(self, config: Config, keyring: Keyring) -> bool:
         """Claims what is due and gives it to the workers; whether there may be more."""
@@ -124,13 +130,15 @@ class Outbox:
             gone = {owner for owner in outbound.owners(connection) if lease.is_gone(owner)}
             with self._lock:
                 held = set(self._held)
-                excluded = self._busy | {row for row, until in self._resting.items() if until > elapsed}
+                excluded = {row for row, until in self._resting.items() if until > elapsed}
+                excluded.update(*(way.configs for way in self._ways.values() if len(way.jobs) >= ENOUGH))
+            limit = min(AT_A_TIME, MOST_HELD - len(held))
             back, uncertain = outbound.recover(connection, now, gone=gone, owner=self._owner, held=held)
             if elapsed - self._renewed >= LEASE.total_seconds() / 4:
                 outbound.renew(connection, self._owner, now + LEASE)
                 self._renewed = elapsed
             excluded |= set(sender_configs.paused(connection, now))
-            claimed = outbound.claim(connection, self._owner, now, now + LEASE, AT_A_TIME, excluded=excluded)
+            claimed = outbound.claim(connection, self._owner, now, now + LEASE, limit, excluded=excluded)
             # another daemon took it from a worker of ours that is still at it: when that is over, it is tried again
             twice = {one.id for one in claimed} & held
             outbound.give_back(connection, twice, self._owner, due_at=now + LEASE)
@@ -152,31 +160,37 @@ class Outbox:
             with self._store.writing() as connection:
                 use_mended(connection, config, changed, now)
 
-    def _begin(self, way: Way, config: Config, keyring: Keyring) -> None:
-        way.workers = min(CONNECTIONS, -(-len(way.jobs) // PER_CONNECTION))
+    def _begin(self, new: Way, config: Config, keyring: Keyring) -> None:
+        """Gives what was claimed to those who are at this way already, and to as many more as it is worth."""
         with self._lock:
-            self._held.update(job.claimed.id for job in way.jobs)
-            self._busy.update(way.configs)
-        for _ in range(way.workers):
+            self._held.update(job.claimed.id for job in new.jobs)
+            way = self._ways.setdefault((new.route, new.account), new)
+            if way is not new:
+                way.jobs.extend(new.jobs)
+                way.configs |= new.configs
+            wanted = min(CONNECTIONS, -(-len(way.jobs) // PER_CONNECTION))
+            more = max(0, wanted - way.workers)
+            way.workers += more
+        for _ in range(more):
             self._pool.submit(self._work, way, config, keyring).add_done_callback(lambda done: self._end(way, done))
 
     def _end(self, way: Way, done: Future[None]) -> None:
         """A worker has ended; with the last one the way is free, and what is left of it back in the queue."""
         if error := done.exception():
             log.error("sending failed", server=way.route.host, error=f"{type(error).__name__}: {error}")
+        rest = []
         with self._lock:
             way.workers -= 1
-            last = not way.workers
-        if last:
-            rest = [job.claimed.id for job in _rest(way)]
-            try:
-                if rest:
-                    noting(self._joint, lambda connection: outbound.give_back(connection, rest, self._owner))
-            except BouncedError as error:
-                log.error("sending failed", server=way.route.host, error=str(error))  # it is recovered
-            with self._lock:
-                self._held.difference_update(rest)
-                self._busy.difference_update(way.configs)
+            if not way.workers:
+                del self._ways[way.route, way.account]
+                rest = [job.claimed.id for job in _rest(way)]
+        try:
+            if rest:
+                noting(self._joint, lambda connection: outbound.give_back(connection, rest, self._owner))
+        except BouncedError as error:
+            log.error("sending failed", server=way.route.host, error=str(error))  # it is recovered
+        with self._lock:
+            self._held.difference_update(rest)
         self._wake.set()
 
     def _work(self, way: Way, config: Config, keyring: Keyring) -> None:
@@ -192,13 +206,19 @@ class Outbox:
             while way.jobs and self._has_turn(way):
                 if not session.is_usable and not self._open(session, way, config, keyring):
                     return
-                if job := _next(way):
+                if job := self._next(way):
                     self._try(session, job, config.send.retry_for)
         finally:
             with self._lock:
                 way.sessions.discard(session)
             session.close()
             self._limiter.disconnect(host)
+
+    def _next(self, way: Way) -> Job | None:
+        with self._lock:
+            if len(way.jobs) == ENOUGH:
+                self._wake.set()
+            return way.jobs.popleft() if way.jobs else None
 
     def _has_turn(self, way: Way) -> bool:
         """Waits until the server's limit lets another message go; False: that is too far away, or it is time to end."""
@@ -217,7 +237,7 @@ class Outbox:
 
     def _try(self, session: Session, job: Job, retry_for: timedelta) -> None:
         try:
-            attempt(self._joint, self._owner, session, job, retry_for)
+            attempt(self._store, self._joint, self._owner, session, job, retry_for)
         except (LeaseLostError, ConnectionLostError) as error:
             log.warning("message not sent", outbound=str(job.about.outbound_id), error=str(error))
         finally:
@@ -239,16 +259,15 @@ class Outbox:
         with self._lock:
             way.sessions.discard(session)
             alone = not way.sessions  # of several that fail at the same time the last one is
-        if not alone:
-            log.info("one connection less", server=way.route.host, error=str(failed))
+            rest = _rest(way) if alone else []
+        if rest:
+            self._pause(way, rest, failed, config.send.retry_for)
         else:
-            self._pause(way, _rest(way), failed, config.send.retry_for)
+            log.info("one connection less", server=way.route.host, error=str(failed))
         return False
 
     def _pause(self, way: Way, jobs: list[Job], error: TransportError, retry_for: timedelta) -> None:
         """Nothing goes this way for a while; one event tells of it, however often it fails."""
-        if not jobs:
-            return
         now = datetime.now(UTC)
         log.warning("sending paused", server=way.route.host, error=str(error), messages=len(jobs))
         by_config = {job.sender_config_id: job for job in jobs}
@@ -269,18 +288,11 @@ class Outbox:
                 self._held.difference_update(job.claimed.id for job in jobs)
 
 
-def _next(way: Way) -> Job | None:
-    try:
-        return way.jobs.popleft()
-    except IndexError:
-        return None
-
-
 def _rest(way: Way) -> list[Job]:
-    jobs = []
-    while job := _next(way):
-        jobs.append(job)
-    return jobs
+    """What is left of a way, to be called under the lock."""
+    rest = list(way.jobs)
+    way.jobs.clear()
+    return rest
 
 
 def incident(error: TransportError, job: Job) -> Report:

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bounced.errors import LetterError
-from bounced.send.compose import TRACE, Attachment, Identity, Letter, message_id, sign
+from bounced.send.compose import TRACE, Attachment, Identity, Letter, message_id, origin
 from bounced.send.compose import compose as composed_unsigned
 from bounced.send.recipients import needs_smtputf8
 from parsers.quiet import flanker_address, flanker_scan
@@ -38,7 +38,7 @@ BODY = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 def compose(letter: Letter, identity: Identity, *, message_id: str, trace: str, date: datetime) -> bytes:
     """The whole message."""
-    return sign(composed_unsigned(letter, message_id=message_id, trace=trace, date=date), identity)
+    return origin(identity) + composed_unsigned(letter, message_id=message_id, trace=trace, date=date)
 
 
 def composed(letter: Letter = LETTER, identity: Identity = IDENTITY) -> bytes:
