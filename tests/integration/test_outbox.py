@@ -207,6 +207,27 @@ def test_no_answer_after_the_final_dot(sink, new_service):
     assert service.end() == 0
 
 
+def test_what_was_said_before_the_connection_broke(sink, new_service):
+    """Who was refused stays so, with an event at once; the others are tried again, or are uncertain."""
+    gone, also_gone = "gone@customer.example.com", "also-gone@customer.example.com"
+    sink.rcpt |= {gone: "550 5.1.1 No such user", also_gone: "421 4.7.0 Too many errors"}
+    service = new_service(IDLE_BOX, directo=through(sink))
+    add_user(service)
+    service.start()
+    sent = send(service, gone, PERSON, also_gone, document="Invoice 1")
+    tried(service, 1)
+    assert fate(service, sent) == {gone: "refused", PERSON: "queued", also_gone: "queued"}
+    sink.rcpt |= {gone: "421 4.7.0 Too many errors", also_gone: "550 5.1.1 No such user"}
+    sink.silent.add(PERSON)
+    hurry(service)
+    wait_for_fate(service, sent, uncertain=1)
+    assert fate(service, sent) == {gone: "refused", PERSON: "uncertain", also_gone: "refused"}
+    refusals = [(event["recipient"], event["cause"], event["smtp_code"]) for event in service.listed()]
+    assert refusals == [(also_gone, "user-unknown", 550), (gone, "user-unknown", 550)]
+    assert [one.recipients for one in sink.received] == [(PERSON,)]
+    assert service.end() == 0
+
+
 def test_refused_at_submission(sink, new_service):
     """What can never work is refused with one line, and nothing of it is kept; some suppressed ones are left out."""
     service = new_service(IDLE_BOX, directo=through(sink))

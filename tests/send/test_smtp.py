@@ -286,6 +286,30 @@ def lost(server: Script, timeouts: Timeouts, kind: type[TransportError]) -> Tran
     return error
 
 
+@pytest.mark.parametrize("last", [b"421 4.7.0 too many errors\r\n" + END, END, b"gibberish\r\n"])
+def test_lost_after_refusals(start_script: Start, last: bytes) -> None:
+    """What was said of a recipient before holds: who hangs up after so many refusals would do it again each time."""
+    replies = in_turn(b"250 yes\r\n", b"550 5.1.1 no\r\n", b"450 later\r\n", b"553 no\r\n", last)
+    session = Session(route(start_script({"RCPT": replies})), timeouts=PATIENT)
+    session.open()
+    error = failure(lambda: send(session, *(f"{name}@example.org" for name in "abcdef")), ConnectionLostError)
+    assert isinstance(error, ConnectionLostError)
+    assert {address: reply.code for address, reply in error.refused.items()} == {
+        "b@example.org": 550,
+        "d@example.org": 553,
+    }
+
+
+def test_uncertain_after_refusals(start_script: Start) -> None:
+    """There is no doubt about whom the server did not want."""
+    server = start_script({"RCPT": in_turn(b"550 5.1.1 no\r\n", b"250 yes\r\n"), ".": END})
+    session = Session(route(server), timeouts=PATIENT)
+    session.open()
+    error = failure(lambda: send(session, "a@example.org", "b@example.org"), UncertainError)
+    assert isinstance(error, UncertainError)
+    assert [*error.refused] == ["a@example.org"]
+
+
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA"])
 def test_an_answer_to_nothing(start_script: Start, verb: str) -> None:
     """One reply too many would be taken for that to the next command, in the end for that to the message."""
