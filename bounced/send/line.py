@@ -99,14 +99,14 @@ class Line(smtplib.SMTP):
         return self._reply(*self.docmd(verb, arguments))
 
     def write(self, content: bytes) -> None:
-        """The message, after the server's yes to DATA, all but the final dot."""
+        """The message, after the server's yes to DATA, with its final dot."""
         self._begin(self._timeouts.transfer)
         self.send(LEADING_DOT.sub(b"..", content))  # RFC 5321 §4.5.2
-
-    def finish(self) -> Reply:
-        """The final dot, and the reply to the message."""
-        self._begin(self._timeouts.end)
         self.send(b".\r\n")
+
+    def answer(self) -> Reply:
+        """The reply to the message."""
+        self._begin(self._timeouts.end)
         return self._reply(*self.getreply())
 
     def end(self, *, politely: bool) -> None:

@@ -173,9 +173,9 @@ class Session:
             self._reset(line)
             return reply
         with self._step("the message", ConnectionLostError):
-            line.write(content)
+            line.write(content)  # where not all of it can be written, its end was not
         with self._step("after the message", UncertainError):
-            reply = line.finish()
+            reply = line.answer()
             if reply.code not in YES and reply.code not in NO:
                 raise LineError(f"the server's answer makes no sense: {quoted(reply)}")
         if reply.code == 421:

@@ -1,6 +1,7 @@
 """bounced.send.smtp against a scripted server: nonsense, silence and lies; and against one that refuses."""
 
 import base64
+import errno
 import hmac
 import json
 import logging
@@ -28,7 +29,7 @@ from bounced.send.failure import (
     TransportError,
     UncertainError,
 )
-from bounced.send.line import Timeouts, wire_form
+from bounced.send.line import Line, Timeouts, wire_form
 from bounced.send.reply import MAX_TEXT, from_server
 from bounced.send.smtp import MAX_AGE, MAX_IDLE, Answer, Route, Session
 from bounced.store.people import SmtpTls
@@ -308,6 +309,19 @@ def test_uncertain_after_refusals(start_script: Start) -> None:
     error = failure(lambda: send(session, "a@example.org", "b@example.org"), UncertainError)
     assert isinstance(error, UncertainError)
     assert [*error.refused] == ["a@example.org"]
+
+
+def test_lost_at_the_final_dot(start_script: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message whose end could not be written any more was surely not sent."""
+    write = Line.send
+
+    def send_until_the_end(line: Line, data: object) -> None:
+        if data == b".\r\n":
+            raise BrokenPipeError(errno.EPIPE, "broken pipe")
+        write(line, data)
+
+    monkeypatch.setattr(Line, "send", send_until_the_end)
+    assert "broken pipe" in str(lost(start_script(), PATIENT, ConnectionLostError))
 
 
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA"])
