@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bounced.send.auth import Login, log_in
+from bounced.send.compose import without_smtputf8
 from bounced.send.envelope import Envelope, mail_command, rcpt_command, refusals
 from bounced.send.failure import (
     BrokenOffError,
@@ -128,11 +129,14 @@ class Session:
         raises       ConnectionLostError: surely nothing was sent, and it may be tried again; UncertainError: nobody
                      knows.  What a server refuses is no error but an answer
         """
-        content = wire_form(raw)
         line = self._line
         if line is None:
             raise ConnectionLostError(self._place, "not connected", retry=True)
         offers = dict(line.esmtp_features)
+        if envelope.smtputf8 and "smtputf8" not in offers:
+            raw = without_smtputf8(raw)
+            envelope = replace(envelope, smtputf8=not raw.isascii())
+        content = wire_form(raw)
         replies = refusals(envelope, content, offers)
         asked = [address for address in dict.fromkeys(envelope.recipients) if address not in replies]
         data = None

@@ -204,6 +204,21 @@ def test_what_the_server_cannot_take_is_not_sent(start_script: Start) -> None:
     assert not any("õ".encode() in line for line in server.lines)
 
 
+def test_a_recipient_who_needs_smtputf8_does_not_spoil_the_others(start_script: Start) -> None:
+    """Also where the address stands in the message, which the others get without it; a sender who needs it does."""
+    server = start_script()
+    raw = "From: mari@example.com\r\nTo: õ@example.org, jaan@example.org\r\n\r\n".encode()
+    envelope = Envelope(sender="mari@example.com", recipients=("õ@example.org", "jaan@example.org"), smtputf8=True)
+    with opened(server) as session:
+        answer = session.send(envelope, raw, before_data=lambda: None)
+        assert [(reply.code, reply.local) for reply in answer.recipients.values()] == [(550, True), (250, False)]
+        assert b"To: =?utf-8?b?w7VAZXhhbXBsZS5vcmc=?= :;, jaan@example.org\r\n" in server.lines
+        assert b"".join(server.lines).isascii()
+        answer = session.send(envelope, raw.replace(b"mari", "õ".encode()), before_data=lambda: None)
+        assert [reply.local for reply in answer.recipients.values()] == [True, True]
+    assert server.verbs().count("DATA") == 1
+
+
 def test_extensions_are_used_as_offered(start_script: Start) -> None:
     """What test_envelope.py shows is what the server hears."""
     ehlo = b"250-script.example\r\n250-8BITMIME\r\n250-SIZE\r\n250-SMTPUTF8\r\n250 DSN\r\n"
