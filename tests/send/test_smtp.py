@@ -749,6 +749,12 @@ def test_any_challenge(start_script: Start, said: bytes) -> None:
     assert len(error.challenge) <= 500
 
 
+def test_a_challenge_in_plain_words(start_script: Start) -> None:
+    """What is not base64 is told as it came, also where it would be without its blanks."""
+    error = refused(start_script({"AUTH": b"334 Basic login is disabled\r\n", "334": b"535 5.7.8 no\r\n"}))
+    assert error.challenge == "Basic login is disabled"
+
+
 @pytest.mark.parametrize(
     ("reply", "retry"), [(b"535 5.7.8 no\r\n", False), (b"454 4.7.0 later\r\n", True), (b"421 4.7.0 later\r\n", True)]
 )
