@@ -7,10 +7,11 @@ import json
 import logging
 import re
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -34,6 +35,7 @@ from bounced.send.reply import MAX_TEXT, from_server
 from bounced.send.smtp import MAX_AGE, MAX_IDLE, Answer, Route, Session
 from bounced.store.people import SmtpTls
 from tests.send.script import END, Reply, Script, drip, in_turn
+from tests.servers.authority import Authority
 from tests.servers.sink import Received, Sink
 
 Start = Callable[..., Script]
@@ -555,6 +557,27 @@ def test_tls_where_there_is_none(start_script: Start) -> None:
     error = failure(lambda: opening(start_script(), tls=SmtpTls.SSL, timeouts=PATIENT), TlsError)
     assert not error.retry
     assert "does not speak TLS" in str(error)
+
+
+def test_only_old_versions_of_tls(authority: Authority) -> None:
+    """A server that was forgotten: waiting does not help, and the error says what is wrong with it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("127.0.0.1"))
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1 is deprecated"):
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+
+    def greet() -> None:
+        client, _ = listener.accept()
+        with client, suppress(OSError):
+            context.wrap_socket(client, server_side=True).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        pool.submit(greet)
+        old = Route(host="127.0.0.1", port=listener.getsockname()[1], tls=SmtpTls.SSL, ca_file=authority.ca_file)
+        error = failure(Session(old, timeouts=PATIENT).open, TlsError)
+    assert not error.retry
+    assert "1.2 or newer" in str(error)
 
 
 def test_no_login_over_an_unencrypted_line(start_script: Start) -> None:
