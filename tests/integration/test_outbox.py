@@ -2,12 +2,16 @@
 
 import sqlite3
 from datetime import UTC, datetime, timedelta
+from threading import Event
 
 import pytest
 from sqlalchemy import select, update
 
+from bounced.config import load
+from bounced.keys import Keyring
+from bounced.service.outbox import Outbox
 from bounced.store import tables
-from tests.integration.mailing import IDLE_BOX
+from tests.integration.mailing import IDLE_BOX, finish_running, hand_over
 from tests.integration.running import Service
 from tests.integration.test_sending import add_user, outbox, send
 from tests.servers.dovecot import Dovecot
@@ -226,6 +230,24 @@ def test_what_was_said_before_the_connection_broke(sink, new_service):
     assert refusals == [(also_gone, "user-unknown", 550), (gone, "user-unknown", 550)]
     assert [one.recipients for one in sink.received] == [(PERSON,)]
     assert service.end() == 0
+
+
+def test_a_server_that_hangs_up_is_left_alone(sink, new_service):
+    """Where a connection does not outlast its first message, there is not another one for each that waits."""
+    sink.mail["mari@acme.example.com"] = "421 4.7.0 Try again later"
+    service = new_service(IDLE_BOX, directo=through(sink))
+    hand_over(service, 15)
+    config = load(service.folder / "bounced.toml")
+    keyring = Keyring.find(config)
+    assert keyring
+    with service.store() as store:
+        Outbox(store, Event()).drain(config, keyring)
+    assert sorted(one["tries"] for one in outbox(service)) == [0] * 14 + [1]
+    sink.mail.clear()
+    service.start()
+    hurry(service)
+    finish_running(service)
+    assert len(sink.received) == 15
 
 
 def test_refused_at_submission(sink, new_service):
