@@ -97,14 +97,14 @@ class Line(smtplib.SMTP):
         return self._reply(*self.docmd(verb, arguments))
 
     def write(self, content: bytes) -> None:
-        """The message, after the server's yes to DATA, all but the final dot."""
+        """The message, after the server's yes to DATA, with its final dot."""
         self._begin(self._timeouts.transfer)
         self.send(_dotted(content))
-
-    def finish(self) -> Reply:
-        """The final dot, and the reply to the message."""
-        self._begin(self._timeouts.end)
         self.send(b".\r\n")
+
+    def answer(self) -> Reply:
+        """The reply to the message."""
+        self._begin(self._timeouts.end)
         return self._reply(*self.getreply())
 
     def end(self, *, politely: bool) -> None:

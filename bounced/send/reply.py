@@ -28,6 +28,11 @@ class Reply:
         """Whether it is a no that may become a yes."""
         return self.code // 100 == 4
 
+    @property
+    def final(self) -> bool:
+        """Whether it is a no that stays one."""
+        return not (self.accepted or self.temporary)
+
 
 def from_server(code: int, text: bytes, secrets: Iterable[str]) -> Reply:
     """A server's reply, its lines parted by LF.

@@ -41,6 +41,8 @@ MAX_IDS = 5
 MAX_ID = 998
 """Characters of an id, as of a header's line (RFC 5322 §2.1.1); an index of PostgreSQL takes no longer ones."""
 
+NOBODY: Mapping[str, Reply] = {}
+
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=1)
 """A temporary refusal is tried again after a minute, then after twice as long each time, up to an hour."""
@@ -101,10 +103,10 @@ def attempt(store: Store, joint: Joint, owner: str, session: Session, job: Job, 
     except LeaseLostError:
         raise
     except ConnectionLostError as error:
-        put_back(joint, owner, job, retry_for, last=str(error))
+        put_back(joint, owner, job, retry_for, last=str(error), refusals=error.refused)
         raise
     except UncertainError as error:
-        _leave_uncertain(joint, owner, job, str(error))
+        _leave_uncertain(joint, owner, job, str(error), error.refused)
         return
     except (InputError, StoreError) as error:  # of the letter, or of `sending`: before anything is sent
         put_back(joint, owner, job, retry_for, last=str(error))
@@ -113,7 +115,7 @@ def attempt(store: Store, joint: Joint, owner: str, session: Session, job: Job, 
         log.exception("sending failed", outbound=str(job.about.outbound_id))  # must not stop the other messages
         session.close()
         if begun:
-            _leave_uncertain(joint, owner, job, f"unexpected {type(bug).__name__}")
+            _leave_uncertain(joint, owner, job, f"unexpected {type(bug).__name__}", NOBODY)
         else:
             put_back(joint, owner, job, retry_for, last=f"unexpected {type(bug).__name__}")
         return
@@ -130,15 +132,21 @@ def attempt(store: Store, joint: Joint, owner: str, session: Session, job: Job, 
     )
 
 
-def put_back(joint: Joint, owner: str, job: Job, retry_for: timedelta, *, last: str) -> None:
-    """Queues a delivery again that could not be tried, because of `last`; gives it up where its time is over."""
+def put_back(
+    joint: Joint, owner: str, job: Job, retry_for: timedelta, *, last: str, refusals: Mapping[str, Reply] = NOBODY
+) -> None:
+    """Queues a delivery again that did not come to its end, because of `last`; gives it up where its time is over.
+
+    refusals  those whose last word is known: a server that hangs up after so many refusals would do it each time
+    """
     now = datetime.now(UTC)
-    noting(
-        joint,
-        lambda connection: queue_again(
-            connection, owner, job.claimed, job.about, job.claimed.recipients, now, retry_for, last=last
-        ),
-    )
+    left = [one for one in job.claimed.recipients if one.address not in refusals]
+
+    def note(connection: Connection) -> None:
+        _note_refusals(connection, job, refusals, now)
+        queue_again(connection, owner, job.claimed, job.about, left, now, retry_for, last=last)
+
+    noting(joint, note)
 
 
 def noting(joint: Joint, write: Callable[[Connection], object]) -> None:
@@ -159,23 +167,31 @@ def noting(joint: Joint, write: Callable[[Connection], object]) -> None:
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def _leave_uncertain(joint: Joint, owner: str, job: Job, error: str) -> None:
-    """Nobody knows whether the server took it: a person must decide."""
+def _leave_uncertain(joint: Joint, owner: str, job: Job, error: str, refusals: Mapping[str, Reply]) -> None:
+    """Nobody knows whether the server took it, for those whom it did not refuse before: a person must decide."""
     now = datetime.now(UTC)
+    left = job.recipients.keys() - refusals.keys()
 
     def note(connection: Connection) -> None:
         outbound.finish(connection, job.claimed.id, owner, State.UNCERTAIN, now, error=error)
-        outbound.set_recipients(connection, job.rows(job.recipients), RecipientState.UNCERTAIN, None, now)
+        outbound.set_recipients(connection, job.rows(left), RecipientState.UNCERTAIN, None, now)
+        _note_refusals(connection, job, refusals, now)
 
     noting(joint, note)
     log.warning("message uncertain", outbound=str(job.about.outbound_id), delivery=job.claimed.id, error=error)
+
+
+def _note_refusals(connection: Connection, job: Job, refusals: Mapping[str, Reply], now: datetime) -> None:
+    """What a server said before the connection broke."""
+    reports = _refuse(connection, job, refusals, job.about.snapshot["server"]["host"], now, final=True)
+    consequences.at_sending(connection, record(connection, job.about, reports, now))
 
 
 def _note(connection: Connection, owner: str, job: Job, answer: Answer, now: datetime, retry_for: timedelta) -> None:
     """What a server's answer means for each recipient."""
     accepted = [address for address, reply in answer.recipients.items() if reply.accepted]
     waiting = {address: reply for address, reply in answer.recipients.items() if reply.temporary}
-    refusals = {a: reply for a, reply in answer.recipients.items() if not (reply.accepted or reply.temporary)}
+    refusals = {address: reply for address, reply in answer.recipients.items() if reply.final}
     if accepted and answer.data:
         outbound.set_recipients(connection, job.rows(accepted), RecipientState.ACCEPTED, str(answer.data), now)
         outbound.add_keys(connection, job.about.company_id, job.about.outbound_id, ids_in(answer.data))

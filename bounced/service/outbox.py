@@ -53,6 +53,8 @@ LONGEST_TURN = 60.0
 """Seconds that a worker waits for a server's limit; what waits longer goes back to the queue."""
 LIMIT_PAUSE = 5.0
 """Seconds until a connection is asked for again where others use all that the server allows."""
+LOST_PAUSE = 10.0
+"""Seconds until another connection is made where one did not outlast its first message."""
 LOOK_AGAIN = 5.0
 """Seconds between two looks at the cards of those whose sender config is paused."""
 TICK = 0.1
@@ -204,10 +206,14 @@ class Outbox:
             way.sessions.add(session)
         try:
             while way.jobs and self._has_turn(way):
-                if not session.is_usable and not self._open(session, way, config, keyring):
+                is_new = not session.is_usable
+                if is_new and not self._open(session, way, config, keyring):
                     return
                 if job := self._next(way):
                     self._try(session, job, config.send.retry_for)
+                    if is_new and not session.is_usable:  # connections for nothing are what gets an address blocked
+                        self._let_rest(way, LOST_PAUSE)
+                        return
         finally:
             with self._lock:
                 way.sessions.discard(session)
