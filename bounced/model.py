@@ -44,7 +44,7 @@ class Match:
     outbound_id: UUID | None = None
     tried_ids: tuple[str, ...] = ()
     recipient_row: int | None = None  # of the outbound message; what is known of it changes with the event
-    proven: bool = False  # the message was sent to the very recipient that the report names
+    proven: bool = False  # the message was sent to the very recipient that the report names, or to one alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -190,6 +190,7 @@ def _matched(known: Match, way: str, found: Sent, report: Report) -> Match:
 
     One that we never wrote to was forwarded to: where the message had a single recipient, it is that one's.  Where the
     notice tells both, the address that was written to and the one it was forwarded to, only the latter has failed.
+    A notice that names nobody is about the single recipient.
     """
     named = _named(report)
     row = next((found.recipients[address] for address in named if address in found.recipients), None)
@@ -206,7 +207,7 @@ def _matched(known: Match, way: str, found: Sent, report: Report) -> Match:
         sender_config=found.snapshot,
         outbound_id=found.outbound_id,
         recipient_row=row or only,
-        proven=row is not None and row == failed,
+        proven=row == failed if row is not None else not named and only is not None,
     )
 
 

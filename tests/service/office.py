@@ -84,8 +84,8 @@ def notice(
     ).encode()
 
 
-def complaint(recipient: str, original: str) -> bytes:
-    """A complaint (RFC 5965)."""
+def complaint(recipient: str | None, original: str) -> bytes:
+    """A complaint (RFC 5965); without a recipient, its provider hides who complained."""
     return "\r\n".join(
         [
             "From: abuse@provider.example.com",
@@ -103,13 +103,13 @@ def complaint(recipient: str, original: str) -> bytes:
             "Feedback-Type: abuse",
             "User-Agent: Some/1.0",
             "Version: 1",
-            f"Original-Rcpt-To: {recipient}",
+            *([f"Original-Rcpt-To: {recipient}"] if recipient else []),
             "",
             "--b",
             "Content-Type: message/rfc822",
             "",
             f"From: {EVENTS}",
-            f"To: {recipient}",
+            f"To: {recipient or 'undisclosed-recipients:;'}",
             f"Message-ID: <{original}>",
             "",
             "Hello",
