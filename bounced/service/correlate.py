@@ -7,7 +7,7 @@ Every query is limited to one company: the mailbox's, or that of the address the
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -48,12 +48,14 @@ class Correlator:
         *,
         company: str | None = None,
         user: people.User | None = None,
+        login: str = "",
     ) -> None:
         """Looks things up with `connection`.
 
         keyring  what verifies tokens; None: they are ids like any other
         company  the mailbox's; None: taken from the address that each notice came to
         user     whose own mailbox it is; None: it is a company's
+        login    the mailbox's user name: what is collected there for several companies may name it, too
         """
         self._connection = connection
         self._config = config
@@ -61,6 +63,8 @@ class Correlator:
         self._company = None if company is None else people.company_key(company)
         self._owner = user
         self._event_domain = config.directo.event_domain.lower()
+        local, _, domain = login.lower().partition("@")
+        self._collector = local if domain in ("", self._event_domain) else ""
         self._companies: dict[str, int] = {}
         self._users: dict[tuple[int, str], people.User | None] = {}
         self._present: dict[int, SenderConfig | None] = {}
@@ -73,7 +77,7 @@ class Correlator:
         """
         evidence = report.evidence
         addressed = list(self._addressed(evidence.delivered_to))
-        company = self._company or next((name for name, _ in addressed), None)
+        company = self._company or self._addressee([name for name, _ in addressed])
         tags = [tag for name, tag in addressed if name == company and tokens.FORM.fullmatch(tag)]
         tried = tuple(dict.fromkeys((*tags, *tried_ids(evidence))))
         if company is None:
@@ -164,6 +168,10 @@ class Correlator:
             name, _, tag = local.partition("+")
             if domain == self._event_domain and COMPANY.fullmatch(name):
                 yield name, tag
+
+    def _addressee(self, names: Sequence[str]) -> str | None:
+        """The company that a notice came to: what the mailbox itself is called only where there is no other name."""
+        return next((name for name in names if name != self._collector), names[0] if names else None)
 
     def _company_id(self, name: str) -> int:
         """The company's id; it is made known at first use."""

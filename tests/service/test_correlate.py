@@ -105,6 +105,15 @@ def test_another_companys_ids_show_nothing(office, company):
     assert (office.suppressed("acme"), office.suppressed("other")) == ({}, {})
 
 
+@pytest.mark.parametrize("login", ["bounces", f"Bounces@{DOMAIN}", f"acme@{DOMAIN}", "bounces@example.org"])
+def test_a_mailbox_that_collects_for_all_companies(office, login):
+    """Delivered-To is then the mailbox's own address on this domain: whose bounce it is, another address tells."""
+    sent = office.send()
+    delivered = [f"Delivered-To: {login}"] if "@" in login else [f"Delivered-To: {login}@{DOMAIN}"]
+    (event,) = office.take(notice(to=tagged(sent.tokens[0]), own=delivered), company=None, login=login)
+    assert (event.match.company, event.match.matched_by) == ("acme", "verp")
+
+
 def test_the_companys_name_in_capitals(office):
     """How a mailbox's company is written in bounced.toml makes no difference."""
     sent = office.send()
