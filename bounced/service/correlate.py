@@ -33,6 +33,8 @@ LATELY = timedelta(days=7)
 """How long after a message the only one to its recipient is the one that bounced: by then servers have given up."""
 CLOCKS = timedelta(hours=1)
 """By how much the clocks of two servers may differ."""
+AMAZON = "amazonses.com"
+"""Amazon SES tells its id for a message without this domain when it takes it, and with it in the message."""
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 """A notice may tell any date, the first of all times included; nothing was sent then."""
 
@@ -121,6 +123,7 @@ class Correlator:
         """The message that the returned Message-ID names, else the one that any other id does."""
         for ids in ([report.evidence.original_message_id], report.evidence.related_ids):
             keys = [one for one in ids if one]
+            keys += [one.partition("@")[0] for one in keys if one.endswith(AMAZON)]
             if keys and (found := sent.by_keys(self._connection, company_id, keys, _named(report))):
                 return found
         return None

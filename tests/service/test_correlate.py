@@ -8,7 +8,9 @@ from sqlalchemy import func, select, update
 
 from bounced.keys import Keyring
 from bounced.send import tokens
+from bounced.send.reply import Reply
 from bounced.service import replay
+from bounced.service.deliver import ids_in
 from bounced.store import outbound, people, tables
 from tests.service.office import DOMAIN, EVENTS, FINE, GONE, KEY, NEWER, notice
 
@@ -128,6 +130,38 @@ def test_a_rewritten_message_id(office, header):
     lines = [f"{header}: <{sent.message_id}>"]
     event = office.take_one(notice(original="rewritten@provider.example.com", returned=lines))
     assert (event.match.matched_by, event.match.outbound_id) == ("message-id", sent.id)
+
+
+AMAZON = "0102019a6c3e3030-1f2e3d4c-0000-4b5a-9c8d-7e6f5a4b3c2d-000000"
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        ("2.0.0 Ok: queued as 4d5H2x1k3Jz9vC", None),
+        ("OK id=1vKabc-00000000abc-1XyZ", None),
+        ("2.0.0 OK  1794294863 5b1f17b1804b1-4778de4c5d6si12345e9.101 - gsmtp", None),
+        (
+            "2.6.0 <AM0P1@AM0P1.eurprd05.prod.example.com> [InternalId=4711, Hostname=AM0P2.eurprd05.prod.example.com] "
+            "9876 bytes in 0.123, 78.1 KB/sec Queued mail for delivery",
+            "AM0P1@AM0P1.eurprd05.prod.example.com",
+        ),
+        ("Ok, message saved <Message-ID: a.1@mx.example.com>", "a.1@mx.example.com"),
+        ("queued (a.1@mx.example.com).", "a.1@mx.example.com"),
+        (f"Ok {AMAZON}", f"{AMAZON}@eu-west-1.amazonses.com"),
+        (f"Ok {AMAZON}", AMAZON),
+    ],
+)
+def test_what_a_server_calls_the_message_that_it_took(office, reply, told):
+    """Where that can be told from queue ids, a bounce with that Message-ID is known."""
+    sent = office.send()
+    ids = ids_in(Reply(code=250, text=reply))
+    assert bool(ids) == bool(told)
+    if told:
+        with office.store.writing() as connection:
+            outbound.add_keys(connection, people.ensure_company(connection, "acme"), sent.id, ids)
+        event = office.take_one(notice(ELSEWHERE, original=told))
+        assert (event.match.matched_by, event.match.outbound_id) == ("message-id", sent.id)
 
 
 def test_an_id_of_the_notices_own_thread(office):
