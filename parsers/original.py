@@ -50,6 +50,8 @@ REWRITTEN = (
     "x-google-original-message-id",
     "x-original-message-id",
 )
+TRACE = "x-directo-trace"
+"""In our own messages: it stays where a server puts another Message-ID in place of ours."""
 FROM, REPLY_TO, SENT_TO, FAILED = ("from",), ("reply-to",), ("to", "cc"), ("x-failed-recipients",)
 DELIVERED = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-delivered-to", "to")
 
@@ -61,8 +63,9 @@ def evidence(mail: Mail) -> Evidence:
     answered = _ids(own, ANSWERED)
     if original_id in answered:  # Exim names the thread that the returned message stands in, too
         answered = []
-    known = (own_id, original_id)
+    known, trace = (own_id, original_id), sent.get(TRACE)
     related = [one for one in (*answered, *_ids(own, REWRITTEN), *_ids(sent, REWRITTEN)) if one not in known]
+    related += [trace] if trace else []
     return Evidence(
         message_id=tidy(own_id, MAX_LINE),
         original_message_id=tidy(original_id, MAX_LINE),

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -126,6 +127,10 @@ class Correlator:
             keys += [one.partition("@")[0] for one in keys if one.endswith(AMAZON)]
             if keys and (found := sent.by_keys(self._connection, company_id, keys, _named(report))):
                 return found
+        for one in report.evidence.related_ids:
+            with suppress(ValueError):  # the field that we put into each message names it by our number
+                if found := sent.by_id(self._connection, company_id, UUID(one)):
+                    return found
         return None
 
     def _by_recipient(self, company_id: int, company: str, report: Report, received_at: datetime | None) -> Sent | None:

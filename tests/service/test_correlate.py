@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from bounced.keys import Keyring
-from bounced.send import tokens
+from bounced.send import compose, tokens
 from bounced.send.reply import Reply
 from bounced.service import replay
 from bounced.service.deliver import ids_in
@@ -162,6 +162,17 @@ def test_what_a_server_calls_the_message_that_it_took(office, reply, told):
             outbound.add_keys(connection, people.ensure_company(connection, "acme"), sent.id, ids)
         event = office.take_one(notice(ELSEWHERE, original=told))
         assert (event.match.matched_by, event.match.outbound_id) == ("message-id", sent.id)
+
+
+def test_a_rewritten_message_id_beside_our_own_field(office):
+    """Where nothing was kept of our id, the field that we put into each message leads to it; no other company's."""
+    sent, _ = office.send(), office.send()
+    lines = [f"{compose.TRACE}: {sent.id}"]
+    event = office.take_one(notice(original="rewritten@provider.example.com", returned=lines))
+    assert (event.match.matched_by, event.match.outbound_id) == ("message-id", sent.id)
+    office.send(FINE, company="other")
+    event = office.take_one(notice(to=f"other@{DOMAIN}", original="r@x.example.com", returned=lines), company="other")
+    assert (event.match.matched_by, event.match.outbound_id) == (None, None)
 
 
 def test_an_id_of_the_notices_own_thread(office):
