@@ -36,6 +36,8 @@ CLOCKS = timedelta(hours=1)
 """By how much the clocks of two servers may differ."""
 AMAZON = "amazonses.com"
 """Amazon SES tells its id for a message without this domain when it takes it, and with it in the message."""
+MAX_COMPARED = 200
+"""Characters of a subject that are compared; what is returned may be cut."""
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 """A notice may tell any date, the first of all times included; nothing was sent then."""
 
@@ -144,7 +146,8 @@ class Correlator:
             senders.add(self._owner.email)
         for address in _named(report):
             if found := sent.taken_for(self._connection, company_id, address, senders, came - LATELY, came + CLOCKS):
-                return sent.by_id(self._connection, company_id, found[0]) if len(found) == 1 else None
+                only = sent.by_id(self._connection, company_id, found[0]) if len(found) == 1 else None
+                return None if only is None or _is_another(only, report.evidence) else only
         return None
 
     def _inferred(self, known: Match, user: people.User) -> Match:
@@ -225,6 +228,21 @@ def _matched(known: Match, way: str, found: Sent, report: Report) -> Match:
         recipient_row=row or only,
         proven=row == failed if row is not None else not named and only is not None,
     )
+
+
+def _is_another(found: Sent, evidence: Evidence) -> bool:
+    """Whether the returned message is another than `found`: its id, which a server may have replaced, and its subject.
+
+    The ERP, or the user's own mail program, writes to the same people.
+    """
+    told, ours = evidence.original_subject, found.subject
+    if evidence.original_message_id is None or told is None or ours is None:
+        return False
+    return _comparable(ours)[:MAX_COMPARED] not in _comparable(told)  # a server may have put "[SPAM]" in front
+
+
+def _comparable(subject: str) -> str:
+    return " ".join(subject.lower().split())
 
 
 def _named(report: Report) -> list[str]:

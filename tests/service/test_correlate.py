@@ -258,6 +258,25 @@ def test_several_messages_to_one_recipient(office):
     assert (event.match.matched_by, event.match.outbound_id) == ("reply-to", None)
 
 
+@pytest.mark.parametrize(
+    ("original", "subject", "ours"),
+    [
+        ("x@erp.example.net", "Reminder", False),
+        (None, "Reminder", True),  # an id would tell; a subject alone may have been changed
+        ("x@erp.example.net", "[SPAM?]  INVOICE", True),
+        ("x@erp.example.net", None, True),
+    ],
+)
+def test_another_message_to_the_recipient(office, original, subject, ours):
+    """The ERP and the user's mail program write to the same people: another id and another subject are not ours."""
+    sent = office.send()
+    raw = notice(original=original, returned=["Reply-To: jaan@acme.example.com"])
+    raw = raw.replace(b"Subject: Invoice", f"Subject: {subject}".encode() if subject else b"Comments: none")
+    match = office.take_one(raw).match
+    assert (match.matched_by, match.user) == (("recipient", "MARI") if ours else ("reply-to", "JAAN"))
+    assert office.states(sent) == {GONE: "bounced" if ours else "accepted"}
+
+
 def test_what_no_server_took_does_not_bounce(office):
     """Refused at once, or still queued: the bounce is about the other message."""
     sent = office.send()
