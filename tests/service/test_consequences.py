@@ -90,6 +90,17 @@ def test_a_notice_that_names_nobody(office):
     assert office.suppressed() == {GONE: "complaint", FINE: "user-unknown"}
 
 
+@pytest.mark.parametrize("feedback", ["not-spam", "auth-failure", "virus"])
+def test_feedback_that_is_no_complaint(office, feedback):
+    """Who took a mail out of the junk folder has not complained, nor has a program that reports failed SPF."""
+    office.keep_list()
+    sent = office.send()
+    raw = complaint(GONE, sent.message_id)
+    office.take(raw.replace(b"Feedback-Type: abuse", f"Feedback-Type: {feedback}".encode()))
+    assert office.states(sent) == {GONE: "accepted"}
+    assert office.suppressed() == {}
+
+
 @pytest.mark.parametrize("reply", NEVER.values(), ids=NEVER)
 def test_who_is_not_suppressed(office, reply):
     """What is wrong with the message, its sender or the moment says nothing about the address."""
