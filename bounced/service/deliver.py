@@ -5,6 +5,7 @@ transaction after it; a process that dies in between leaves the delivery `sendin
 """
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ MAX_IDS = 5
 """Ids taken from one reply: they are told once."""
 MAX_ID = 998
 """Characters of an id, as of a header's line (RFC 5322 §2.1.1); an index of PostgreSQL takes no longer ones."""
+AMAZON_ID = re.compile(r"[0-9a-f]{16}-[0-9a-f-]{36}-[0-9]{6}")
+"""What Amazon SES answers: without the domain that it puts behind it in the message (correlate knows of that)."""
 
 NOBODY: Mapping[str, Reply] = {}
 
@@ -270,7 +273,6 @@ def back_off(tries: int) -> timedelta:
 
 def ids_in(reply: Reply) -> list[str]:
     """What a server calls the message that it took, where that is a Message-ID: a bounce may name it so."""
-    words = reply.text.replace("<", " ").replace(">", " ").split()
-    return [word for word in words if "." in word.partition("@")[2] and len(word) <= MAX_ID and word.isascii()][
-        :MAX_IDS
-    ]
+    words = [word.strip("().,;") for word in reply.text.replace("<", " ").replace(">", " ").split()]
+    ids = (word for word in words if "." in word.partition("@")[2] or AMAZON_ID.fullmatch(word))
+    return [one for one in ids if len(one) <= MAX_ID and one.isascii()][:MAX_IDS]

@@ -378,3 +378,13 @@ def test_closed_pipe_is_no_error_message(bounced, command):
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert result.stdout.count("\n") == 1
     assert result.stderr == ""
+
+
+def test_a_suppression_list_that_is_switched_off(bounced):
+    """Who puts an address on it by hand is told that it is written to all the same."""
+    assert bounced("companies", "add", "acme").exit == 0
+    added = bounced("suppressions", "add", "x@example.com", "--company", "acme")
+    assert added.exit == 0
+    assert "bounced companies set acme --suppress" in added.err
+    assert bounced("companies", "set", "acme", "--suppress").exit == 0
+    assert bounced("suppressions", "add", "y@example.com", "--company", "acme").err == ""
