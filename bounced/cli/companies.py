@@ -96,10 +96,10 @@ def import_companies(
     from bounced.service.tables import read_table
     from bounced.store import people
 
-    rows = read_table(path, COMPANY_KEYS[:2])
+    rows = read_table(path, COMPANY_KEYS[:2], needed=("name",))
     with database(context) as store, store.writing() as connection:
         for row in rows:
-            company_id = people.ensure_company(connection, row.get("name") or "")
+            company_id = people.ensure_company(connection, row["name"] or "")
             if "mail_sending_user_code" in row:
                 people.set_mail_sending_user(connection, company_id, row["mail_sending_user_code"] or None)
     typer.echo(f"{len(rows)} companies")

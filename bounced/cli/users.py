@@ -227,10 +227,10 @@ def import_users(
     from bounced.service.tables import read_table
     from bounced.store import people
 
-    rows = read_table(path, USER_KEYS)
+    rows = read_table(path, USER_KEYS, needed=("company", "code"))
     by_company: dict[str, list[dict[str, str | None]]] = {}
     for row in rows:
-        by_company.setdefault(people.company_key(row.pop("company", None) or ""), []).append(row)
+        by_company.setdefault(people.company_key(row.pop("company") or ""), []).append(row)
     with database(context) as store, store.writing() as connection:
         for company, cards in by_company.items():
             people.put_users(connection, people.ensure_company(connection, company), cards)

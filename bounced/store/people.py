@@ -1,5 +1,6 @@
 """Companies and their users: the cards that mail is sent by."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -128,8 +129,9 @@ def put_users(connection: Connection, company_id: int, cards: Sequence[Mapping[s
         return
     fields = set(cards[0])
     rows = [_checked(card, fields) | {"company_id": company_id} for card in cards]
-    if len({row["code"] for row in rows}) < len(rows):
-        raise InputError("a user's code is given twice")
+    code, times = Counter(row["code"] for row in rows).most_common(1)[0]
+    if times > 1:
+        raise InputError(f"a user's code is given twice: {code}")
     statement = upsert(connection, tables.User)
     changed = {name: statement.excluded[name] for name in rows[0] if name not in ("code", "company_id")}
     unique = [tables.User.company_id, tables.User.code]

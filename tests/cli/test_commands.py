@@ -270,7 +270,7 @@ def test_wrong_usage(bounced, arguments, expected):
         ),
         ("", ["run"], "no mailbox is configured"),
         ("", ["poll", "--once"], "no mailbox is configured"),
-        ("", ["users", "import", "twice.csv"], "a user's code is given twice"),
+        ("", ["users", "import", "twice.csv"], "a user's code is given twice: MARI"),
         ("", ["replay", "none.eml"], "none.eml"),
         ("", ["events", "show", "01a206d6-aaca-7161-b278-88360bc63e30"], "there is no event"),
         ("", ["--config", "none.toml", "events"], "none.toml: cannot be read"),

@@ -101,7 +101,9 @@ def test_users_by_email(store: Store) -> None:
     [
         ([{"name": "x"}], "needs a code"),
         ([{"code": " "}], "needs a code"),
-        ([{"code": "A"}, {"code": "A "}], "twice"),
+        ([{"code": "A"}, {"code": "A "}], "twice: A"),
+        ([{"code": "A", "name": "x\0"}], "user A: name: it has a control character"),
+        ([{"code": "A", "name": "\ud800"}], "user A: name: it has a control character"),
         ([{"code": "A", "password": "hunter2"}], "no field password"),
         ([{"code": "A", "mail_sender": "fax"}], "mail_sender is one of directo, smtp, directo-reply-to, microsoft365"),
         ([{"code": "A", "smtp_tls": "yes"}], "smtp_tls is one of ssl, starttls, none, not yes"),
