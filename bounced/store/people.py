@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, case, select, update
 
 from bounced.errors import InputError
+from bounced.log import CONTROLS
 from bounced.store import tables
 from bounced.store.upsert import upsert
 
@@ -70,6 +71,11 @@ def company_key(name: str) -> str:
     return name.strip().lower()
 
 
+def user_code(code: str) -> str:
+    """A user's code as it is stored; it counts in which case it is written."""
+    return code.strip()
+
+
 def email_key(address: str) -> str:
     """An e-mail address as it is compared."""
     return address.strip().lower()
@@ -103,9 +109,10 @@ def companies(connection: Connection) -> list[Company]:
 
 
 def set_mail_sending_user(connection: Connection, company_id: int, code: str | None) -> None:
-    """Whose SMTP settings are the base for all users of the company; None: nobody's."""
+    """Whose SMTP settings are the base for all users of the company; None or "": nobody's."""
+    kept = user_code(code or "") or None
     connection.execute(
-        update(tables.Company).where(tables.Company.id == company_id).values(mail_sending_user_code=code)
+        update(tables.Company).where(tables.Company.id == company_id).values(mail_sending_user_code=kept)
     )
 
 
@@ -123,7 +130,8 @@ def put_users(connection: Connection, company_id: int, cards: Sequence[Mapping[s
 
     cards   each has "code" and some of USER_FIELDS, the same ones in all; "" and None mean "not set".  What the cards
             do not mention stays as it is.
-    raises  InputError: a code is missing or given twice, a field is not one of these, or its value not of its list
+    raises  InputError: a code is missing or given twice, a field is not one of these, or its value not of its list or
+            with control characters
     """
     if not cards:
         return
@@ -144,7 +152,7 @@ def put_users(connection: Connection, company_id: int, cards: Sequence[Mapping[s
 
 def find_user(connection: Connection, company_id: int, code: str) -> User | None:
     """The company's user with that code."""
-    chosen = _USERS.where(tables.User.company_id == company_id, tables.User.code == code)
+    chosen = _USERS.where(tables.User.company_id == company_id, tables.User.code == user_code(code))
     return next(_users(connection, chosen), None)
 
 
@@ -164,7 +172,7 @@ def users(connection: Connection, *, company_id: int | None = None, code: str | 
     if company_id is not None:
         chosen = chosen.where(tables.User.company_id == company_id)
     if code is not None:
-        chosen = chosen.where(tables.User.code == code)
+        chosen = chosen.where(tables.User.code == user_code(code))
     return list(_users(connection, chosen))
 
 
@@ -252,6 +260,8 @@ def _checked(card: Mapping[str, str | None], fields: set[str]) -> dict[str, str 
     if set(card) != fields:
         raise InputError(f"user {code}: it has other fields than the first one")
     if unknown := sorted(fields - {"code", *USER_FIELDS}):
+    if found := next((name for name, value in row.items() if CONTROLS.search(str(value))), None):
+        raise InputError(f"user {code}: {found}: it has a control character")  # a database may not take it
         raise InputError(f"user {code}: there is no field {unknown[0]}; there are {', '.join(USER_FIELDS)}")
     for name, choices in CLOSED_LISTS.items():
         if row.get(name) is not None and row[name] not in list(choices):
