@@ -180,32 +180,43 @@ def _put_user(*, known: bool) -> Callable[..., None]:
         card = {key: value for key, value in given if value is not None}  # "" stays, and takes the value off
         if known and not card and password is None:
             raise typer.BadParameter("nothing to set", param_hint="--name and the others")
+        secret = _read_password(password) if password is not None else None
         with database(context) as store, store.writing() as connection:
             company_id = company_named(connection, company) if known else people.ensure_company(connection, company)
             if (people.find_user(connection, company_id, code) is not None) != known:
                 what = "no user" if known else "a user already:"
                 raise InputError(f"there is {what} {plain(code)} in company {plain(company)}")
             people.put_users(connection, company_id, [{"code": code} | card])
-            if password is not None:
-                _keep_password(context, connection, company_id, code, password)
+            if secret is not None:
+                _keep_password(context, connection, company_id, code, secret)
 
     return put
 
 
-def _keep_password(context: typer.Context, connection: "Connection", company_id: int, code: str, where: str) -> None:
-    """Put a password on a card, from the place that was named: on a command line everybody could read it."""
+def _read_password(where: str) -> str:
+    """A password from the place that was named: on a command line everybody could read it.  "": take it off.
+
+    A person may type it: never within a transaction.
+    """
     from bounced.config import Secret
+
+    if where == "-":
+        secret = sys.stdin.readline().rstrip("\r\n")
+        if not secret:
+            raise InputError('--password: there is none on standard input; --password "" takes it off')
+        if "\N{REPLACEMENT CHARACTER}" in secret:  # see bounced.cli
+            raise InputError(f"--password: what is on standard input is not {sys.stdin.encoding} text")
+        return secret
+    if where and not where.startswith(("env:", "file:")):
+        raise typer.BadParameter('expected env:NAME, file:PATH or "-"', param_hint="--password")
+    return Secret(where, where="--password").read() if where else ""
+
+
+def _keep_password(context: typer.Context, connection: "Connection", company_id: int, code: str, secret: str) -> None:
     from bounced.keys import Keyring
     from bounced.send import cards
     from bounced.store import people
 
-    secret = where
-    if where == "-":
-        secret = sys.stdin.readline().rstrip("\r\n")
-    elif where:
-        if not where.startswith(("env:", "file:")):
-            raise typer.BadParameter('expected env:NAME, file:PATH or "-"', param_hint="--password")
-        secret = Secret(where, where="--password").read()
     user = people.find_user(connection, company_id, code)
     assert user
     keyring = Keyring.open(configuration(context))

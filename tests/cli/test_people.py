@@ -38,6 +38,59 @@ def typed(monkeypatch, said: bytes) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(said), encoding="utf-8"))
 
 
+@pytest.mark.parametrize("said", [b"p\xc3\xb5hja tuul\r\n", b"p\xc3\xb5hja tuul", b"p\xc3\xb5hja tuul\nmore\n"])
+def test_password_from_standard_input(bounced, monkeypatch, said):
+    """The first line, without its end."""
+    typed(monkeypatch, said)
+    assert bounced(*MARI, "--password", "-").exit == 0
+    assert kept() == ("põhja tuul", 1)
+
+
+@pytest.mark.parametrize("said", [b"", b"\n"])
+def test_no_password_on_standard_input(bounced, monkeypatch, said):
+    """A program that failed and said nothing does not take the password off."""
+    monkeypatch.setenv("PASSWORD", "secret")
+    bounced(*MARI, "--password", "env:PASSWORD")
+    typed(monkeypatch, said)
+    result = bounced("users", "set", "MARI", "--company", "acme", "--password", "-")
+    assert (result.exit, result.err.count("\n")) == (1, 1)
+    assert "there is none on standard input" in result.err
+    assert kept() == ("secret", 1)
+    typed(monkeypatch, b"")
+    assert bounced("users", "set", "MARI", "--company", "acme", "--password", "").exit == 0
+    assert kept() == (None, None)
+
+
+@pytest.mark.parametrize("where", ["-", "env:PASSWORD", "file:password"])
+def test_password_in_another_charset(bounced, monkeypatch, where):
+    """It is refused instead of being kept as another one, and no piece of it is shown."""
+    said = b"geheim\xe4\n"
+    typed(monkeypatch, said)
+    monkeypatch.setenv("PASSWORD", said.decode("utf-8", "surrogateescape").strip())
+    Path("password").write_bytes(said)
+    result = bounced(*MARI, "--password", where)
+    assert (result.exit, result.err.count("\n")) == (1, 1)
+    assert "not" in result.err
+    assert "UTF-8 text" in result.err.replace("utf-8", "UTF-8")
+    assert "geheim" not in result.err
+    assert "e4" not in result.err
+
+
+def test_who_types_a_password_keeps_nobody_waiting(bounced, monkeypatch):
+    """Meanwhile the database is free for the daemon."""
+    bounced(*MARI)
+
+    class Typing(io.StringIO):
+        def readline(self, *_limit: int) -> str:
+            with sqlite3.connect(DATABASE, timeout=0) as other:
+                other.execute("BEGIN IMMEDIATE")
+            return "secret\n"
+
+    monkeypatch.setattr("sys.stdin", Typing())
+    assert bounced("users", "set", "MARI", "--company", "acme", "--password", "-").err == ""
+    assert kept() == ("secret", 1)
+
+
 def test_blanks_around_a_code(bounced, monkeypatch):
     """They make no other user, wherever a code is written."""
     monkeypatch.setenv("PASSWORD", "secret")
