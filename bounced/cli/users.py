@@ -280,6 +280,18 @@ def login(
     lines([f"{user.code} is logged in to Microsoft 365{f' as {grant.account}' if grant.account else ''}"])
 
 
+@users.command("rotate")
+def rotate(context: typer.Context) -> None:
+    """Encrypt the passwords and logins on all cards with the first of the keys: the others are not needed for them."""
+    from bounced.keys import Keyring
+    from bounced.send import cards
+
+    keyring = Keyring.open(configuration(context))
+    with database(context) as store, store.writing() as connection:
+        renewed = cards.renew_secrets(connection, keyring)
+    typer.echo(f"{renewed} passwords and logins")
+
+
 def _user(connection: "Connection", code: str, company: str | None) -> "User":
     from bounced.store import people
 

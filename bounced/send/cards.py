@@ -61,9 +61,11 @@ def secret(connection: Connection, keyring: Keyring, user_id: int, which: Creden
     raises   KeysError; InputError: there is nothing
     """
     encrypted = people.credential(connection, user_id, which)
+    code = people.user_by_id(connection, user_id).code
     if encrypted is None:
-        raise InputError(f"the card has no {which} any more")
-    return keyring.decrypt(encrypted, context=_place(user_id, which))
+        raise InputError(f"the user card of {code} has no {which} any more")
+    what = f"the {which} on the user card of {code}"
+    return keyring.decrypt(encrypted, context=_place(user_id, which), what=what)
 
 
 def keep_secret(
@@ -72,6 +74,17 @@ def keep_secret(
     """Put a credential on a card, encrypted; None or "": take it off.  `is_new`: a person gave it."""
     encrypted = keyring.encrypt(value, context=_place(user_id, which)) if value else None
     people.set_credential(connection, user_id, which, encrypted, is_new=is_new)
+
+
+def renew_secrets(connection: Connection, keyring: Keyring) -> int:
+    """Encrypt what all cards keep with the first key; how much that is.
+
+    raises   KeysError: that of one card cannot be decrypted
+    """
+    kept = people.credentials(connection)
+    for user_id, which in kept:
+        keep_secret(connection, keyring, user_id, which, secret(connection, keyring, user_id, which), is_new=False)
+    return len(kept)
 
 
 def _place(user_id: int, which: Credential) -> str:

@@ -204,12 +204,11 @@ def credential(connection: Connection, user_id: int, which: Credential) -> bytes
     return connection.scalar(select(column).where(tables.User.id == user_id))
 
 
-def credentials(connection: Connection) -> list[tuple[int, Credential, bytes]]:
-    """Everything encrypted on all cards, for a change of keys: (user's row, which, encrypted)."""
-    rows = connection.execute(select(tables.User.id, tables.User.password, tables.User.token).order_by(tables.User.id))
-    return [
-        (row.id, which, getattr(row, which)) for row in rows for which in Credential if getattr(row, which) is not None
-    ]
+def credentials(connection: Connection) -> list[tuple[int, Credential]]:
+    """Where cards keep something encrypted: (user's row, which).  Nobody else changes it in this transaction's time."""
+    chosen = select(tables.User.id, tables.User.password, tables.User.token).order_by(tables.User.id)
+    rows = connection.execute(chosen.with_for_update()).all()
+    return [(row.id, which) for row in rows for which in Credential if getattr(row, which) is not None]
 
 
 def users_by_email(connection: Connection, company_id: int, addresses: Iterable[str]) -> list[User]:
@@ -260,9 +259,9 @@ def _checked(card: Mapping[str, str | None], fields: set[str]) -> dict[str, str 
     if set(card) != fields:
         raise InputError(f"user {code}: it has other fields than the first one")
     if unknown := sorted(fields - {"code", *USER_FIELDS}):
+        raise InputError(f"user {code}: there is no field {unknown[0]}; there are {', '.join(USER_FIELDS)}")
     if found := next((name for name, value in row.items() if CONTROLS.search(str(value))), None):
         raise InputError(f"user {code}: {found}: it has a control character")  # a database may not take it
-        raise InputError(f"user {code}: there is no field {unknown[0]}; there are {', '.join(USER_FIELDS)}")
     for name, choices in CLOSED_LISTS.items():
         if row.get(name) is not None and row[name] not in list(choices):
             raise InputError(f"user {code}: {name} is one of {', '.join(choices)}, not {row[name]}")

@@ -91,6 +91,24 @@ def test_who_types_a_password_keeps_nobody_waiting(bounced, monkeypatch):
     assert kept() == ("secret", 1)
 
 
+def test_keys_are_changed(bounced, monkeypatch):
+    """Once all is encrypted anew the old key may go; nobody's version changes, so that no sender config does."""
+    for name, key in KEYS.items():
+        monkeypatch.setenv(name, key)
+    monkeypatch.setenv("PASSWORD", "secret")
+    configure("OLD")
+    bounced(*MARI, "--password", "env:PASSWORD")
+    bounced("users", "add", "JAAN", "--company", "acme")
+    configure("NEW")
+    result = bounced("users", "rotate")
+    assert result.exit == 1
+    assert "the password on the user card of MARI cannot be decrypted: put the key" in result.err
+    configure("NEW", "OLD")
+    assert bounced("users", "rotate").out == "1 passwords and logins\n"
+    configure("NEW")
+    assert kept() == ("secret", 1)
+
+
 def test_blanks_around_a_code(bounced, monkeypatch):
     """They make no other user, wherever a code is written."""
     monkeypatch.setenv("PASSWORD", "secret")
