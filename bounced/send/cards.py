@@ -1,12 +1,14 @@
 """The user cards in the database as the resolution of a sender config wants them."""
 
+from dataclasses import replace
+
 from sqlalchemy import Connection
 
 from bounced.config import Config
 from bounced.errors import InputError
 from bounced.keys import Keyring
 from bounced.send.sender import SenderConfig
-from bounced.send.settings import Card, resolve
+from bounced.send.settings import SETTING, Card, resolve
 from bounced.store import people
 from bounced.store.people import Credential
 
@@ -16,10 +18,10 @@ def sender_config(connection: Connection, company: people.Company, user: people.
 
     raises   SettingsError, ConfigError
     """
-    sending = None
-    if company.mail_sending_user_code is not None:
-        sending = people.find_user(connection, company.id, company.mail_sending_user_code)
-    return resolve(
+    sending, code = None, company.mail_sending_user_code
+    if code is not None:
+        sending = people.find_user(connection, company.id, code)
+    resolved = resolve(
         _card(user),
         _card(sending) if sending else None,
         config.directo,
@@ -27,6 +29,10 @@ def sender_config(connection: Connection, company: people.Company, user: people.
         allow_plaintext_login=config.send.allow_plaintext_login,
         microsoft365=config.microsoft365.server,
     )
+    if code is None or sending is not None:
+        return resolved
+    warning = f"there is no user {code}, whom {SETTING} names: nothing is taken from that card"
+    return replace(resolved, warnings=(*resolved.warnings, warning))
 
 
 def owner_of_login(connection: Connection, company_id: int, sender: SenderConfig) -> int:

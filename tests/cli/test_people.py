@@ -120,6 +120,17 @@ def test_blanks_around_a_code(bounced, monkeypatch):
     assert "(from the company-wide user HQ)" in bounced("users", "show", "MARI ").out
 
 
+def test_mail_sending_user_without_a_card(bounced):
+    """Mistyped, it would have everybody's mail go out in another way: both commands that explain the way say so."""
+    bounced(*MARI)
+    bounced("companies", "set", "acme", "--mail-sending-user", "hq")
+    bounced("users", "add", "HQ", "--company", "acme", "--mail-sender", "directo-reply-to")
+    warning = "warning: there is no user hq, whom the system setting Mail sending user code names"
+    assert warning in bounced("users", "show", "MARI").out
+    bounced("companies", "set", "acme", "--mail-sending-user", "HQ")
+    assert "there is no user" not in bounced("users", "show", "MARI").out
+
+
 def test_an_address_that_no_server_takes(bounced):
     """It is told with the card, the field and the reason."""
     bounced("users", "add", "MARI", "--company", "acme", "--email", "mari@localhost")
