@@ -1,5 +1,6 @@
 """bounced users: whose mail it is, how it leaves, and whether it will pass."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -89,7 +90,7 @@ def show_user(
             "",
         )
     )
-    lines(_sender_lines(sender) if sender else [f"mail cannot be sent: {wrong}"])
+    lines(_sender_lines(sender, config) if sender else [f"mail cannot be sent: {wrong}"])
 
 
 @users.command("check")
@@ -134,7 +135,7 @@ def _check(sender: "SenderConfig", log_in: Callable[[], None], config: "Config")
         sys.exit(1)
 
 
-def _sender_lines(sender: "SenderConfig") -> Iterator[str]:
+def _sender_lines(sender: "SenderConfig", config: "Config") -> Iterator[str]:
     """The resolved sender config, each field with where it comes from."""
     login = sender.login
     yield f"mail is {sender.in_words()}"
@@ -148,14 +149,22 @@ def _sender_lines(sender: "SenderConfig") -> Iterator[str]:
     yield f"  {'From:':<14}{sender.from_address}"
     if sender.reply_to:
         yield f"  {'Reply-To:':<14}{sender.reply_to}"
-    yield f"  {'bounces go to:':<14} {_where_bounces_go(sender)}"
+    yield f"  {'bounces go to:':<14} {_where_bounces_go(sender, config)}"
     yield from (f"warning: {warning}" for warning in sender.warnings)
 
 
-def _where_bounces_go(sender: "SenderConfig") -> str:
+def _where_bounces_go(sender: "SenderConfig", config: "Config") -> str:
+    from bounced.store import people
+
     if sender.reply_to:
         return f"the company's event mailbox, {sender.envelope_sender}"
-    return f"the user's own mailbox, {sender.envelope_sender}: a [[mailbox]] with user = {sender.user!a} polls it too"
+    owner = (sender.company, sender.user)
+    polled = [box.name for box in config.mailbox if (people.company_key(box.company or ""), box.user) == owner]
+    if polled:
+        how = f"polled as {', '.join(polled)}"
+    else:
+        how = f"to poll it, add a [[mailbox]] with user = {json.dumps(sender.user, ensure_ascii=False)}"
+    return f"the user's own mailbox, {sender.envelope_sender}: {how}"
 
 
 def _put_user(*, known: bool) -> Callable[..., None]:

@@ -140,6 +140,15 @@ def test_an_address_that_no_server_takes(bounced):
     assert result.err.startswith(f"bounced: {expected}")
 
 
+def test_where_bounces_go(bounced):
+    """Whether the user's own mailbox is polled is told, and else what to add to bounced.toml, in its own notation."""
+    bounced("users", "add", "JÜRI", "--company", "acme", "--email", "j@example.com")
+    assert 'to poll it, add a [[mailbox]] with user = "JÜRI"' in bounced("users", "show", "JÜRI").out
+    box = {"name": "juri", "company": "Acme", "user": "JÜRI", "host": "h", "username": "u", "password": "env:P"}
+    Path("bounced.toml").write_text("[[mailbox]]\n" + "".join(f'{key} = "{value}"\n' for key, value in box.items()))
+    assert "the user's own mailbox, j@example.com: polled as juri" in bounced("users", "show", "JÜRI").out
+
+
 def test_import_names_the_row(bounced):
     """In a long table, the row is what one looks for."""
     Path("users.csv").write_text("company,code\nacme,MARI\nacme,\n")
