@@ -548,6 +548,7 @@ def test_what_is_in_order_is_not_warned_of(own: str, sending: str | None) -> Non
         ("smtp server=directo.gate.ee:587", False),
         ("smtp server=Directo.Gate.ee:25", False),
         ("smtp server=90.190.150.212:25", False),
+        ("smtp server=[::ffff:90.190.150.212]:25", False),
     ],
 )
 def test_mass_mail(own: str, allowed: bool) -> None:
