@@ -13,7 +13,7 @@ from bounced.send import recipients
 from bounced.send.dmarc import Dmarc, Policy, find_dmarc
 from bounced.send.failure import LoginError, TransportError
 from bounced.send.line import Timeouts
-from bounced.send.microsoft import TokenError
+from bounced.send.microsoft import ANEW, TokenError
 from bounced.send.refusal import refused
 from bounced.send.resolver import DnsError, Resolver
 from bounced.send.sender import SenderConfig
@@ -121,9 +121,9 @@ def _login(sender: SenderConfig, log_in: Callable[[], None]) -> Finding:
 
 def _login_remedy(sender: SenderConfig, error: TransportError) -> str | None:
     """What to do; None: the error says it."""
-    if isinstance(error, TokenError) and not error.retry:
-        return None
     card = sender.login.origin.card if sender.login else None
+    if isinstance(error, TokenError) and not error.retry:
+        return f"log in anew with `bounced users login {card}`" if error.what.endswith(ANEW) else None
     if card and isinstance(error, LoginError) and (known := _known_remedy(sender, error)):
         return f"{known} It is the user card of {card}."
     if sender.mode in (MailSender.DIRECTO, MailSender.DIRECTO_REPLY_TO):

@@ -5,7 +5,7 @@ import pytest
 from bounced.config import Config
 from bounced.errors import ConfigError
 from bounced.send.failure import ConnectError, LoginError, TlsError
-from bounced.send.microsoft import TokenError
+from bounced.send.microsoft import ANEW, REGISTRATION, TokenError
 from bounced.send.reply import Reply
 from bounced.send.settings import Card, resolve
 from bounced.send.smtp import Route, Session
@@ -247,7 +247,8 @@ def refusal(text: str) -> LoginError:
             TlsError("a:25", "not trusted", retry=False),
             "correct server or authority in [microsoft365], or ca_file",
         ),
-        (M365, TokenError("a", "invalid_grant: log in again with `bounced users login`", retry=False), None),
+        (M365, TokenError("a", f"invalid_grant: {ANEW}", retry=False), BY_TOKEN),
+        (M365, TokenError("a", f"invalid_client: {REGISTRATION}", retry=False), None),
     ],
 )
 def test_remedy(card, error, remedy):
