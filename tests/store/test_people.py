@@ -7,7 +7,7 @@ import pytest
 from bounced.errors import InputError
 from bounced.store import people
 from bounced.store.engine import Store
-from bounced.store.people import MailSender, SmtpTls, User
+from bounced.store.people import Credential, MailSender, SmtpTls, User
 
 
 def put(store: Store, company: str, *cards: dict[str, str | None]) -> None:
@@ -81,6 +81,21 @@ def test_codes_belong_to_their_company(store: Store) -> None:
         assert [card.code for card in people.users(connection, company_id=mari.company_id)] == ["JAAN", "MARI"]
         assert people.users(connection, code="MARI") == [mari, namesake]
         assert len(people.users(connection)) == 3
+
+
+def test_where_something_is_kept(store: Store) -> None:
+    """For a change of keys: what was taken off again is not there."""
+    put(store, "acme", {"code": "A"}, {"code": "B"}, {"code": "C"})
+    rows = {card: found.id for card in "ABC" if (found := user(store, "acme", card))}
+    with store.writing() as connection:
+        for code, which, kept in (
+            ("A", Credential.PASSWORD, b"x"),
+            ("B", Credential.TOKEN, b"y"),
+            ("C", Credential.TOKEN, None),
+        ):
+            people.set_credential(connection, rows[code], which, kept)
+        expected = [(rows["A"], Credential.PASSWORD), (rows["B"], Credential.TOKEN)]
+        assert people.credentials(connection) == expected
 
 
 def test_users_by_email(store: Store) -> None:
