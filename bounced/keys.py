@@ -68,9 +68,10 @@ class Keyring:
         """`secret` encrypted with the first key, bound to `context`: at another place it does not decrypt."""
         return self._fernet.encrypt(f"{context}\0{secret}".encode())
 
-    def decrypt(self, encrypted: bytes, *, context: str) -> str:
+    def decrypt(self, encrypted: bytes, *, context: str, what: str | None = None) -> str:
         """What was encrypted.
 
+        what     what it is, for the error, where the context tells a person nothing
         raises   KeysError
         """
         try:
@@ -79,20 +80,10 @@ class Keyring:
             place = ""
         if place != context:
             raise KeysError(
-                f"{context} cannot be decrypted: put the key that it was encrypted with back into [secrets] keys, "
-                "or set it anew"
+                f"{what or context} cannot be decrypted: put the key that it was encrypted with back into "
+                "[secrets] keys, or set it anew"
             )
         return secret
-
-    def renew(self, encrypted: bytes) -> bytes:
-        """The same secret, encrypted with the first key.
-
-        raises   KeysError
-        """
-        try:
-            return self._fernet.rotate(encrypted)
-        except InvalidToken:
-            raise KeysError("a secret was encrypted with a key that is not in [secrets] keys any more") from None
 
 
 def _derive(key: str, purpose: str) -> bytes:

@@ -27,6 +27,9 @@ STORED_KEYS = frozenset({
 })  # fmt: skip
 """The keys that only storing gives; an expected fixture JSON has the others."""
 
+NO_COMPLAINTS = frozenset({"not-spam", "auth-failure", "virus"})
+"""Feedback by which nobody asks for no more mail: RFC 6430 (the contrary), RFC 6591 (of a program), RFC 5965 §3.1."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
@@ -44,7 +47,7 @@ class Match:
     outbound_id: UUID | None = None
     tried_ids: tuple[str, ...] = ()
     recipient_row: int | None = None  # of the outbound message; what is known of it changes with the event
-    proven: bool = False  # the message was sent to the very recipient that the report names
+    proven: bool = False  # the message was sent to the very recipient that the report names, or to one alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +128,11 @@ def iso(moment: datetime | None) -> str | None:
 def digest_of(snapshot: Mapping[str, object]) -> str:
     """What tells a sender config from every other: SHA-256 over its snapshot, in hexadecimal."""
     return hashlib.sha256(json.dumps(snapshot, sort_keys=True).encode("ascii")).hexdigest()
+
+
+def complains(report: Report) -> bool:
+    """Whether the notice is a person's complaint, and not merely in the format of one."""
+    return report.kind is Kind.COMPLAINT and report.feedback_type not in NO_COMPLAINTS
 
 
 def is_recognised(report: Report) -> bool:

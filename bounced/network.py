@@ -15,6 +15,8 @@ def in_words(error: OSError) -> tuple[str, bool]:
             return "the connection was closed", True
         case ssl.SSLError(reason="WRONG_VERSION_NUMBER"):
             return "the server does not speak TLS on this port", False
+        case ssl.SSLError(reason="TLSV1_ALERT_PROTOCOL_VERSION" | "UNSUPPORTED_PROTOCOL"):
+            return "the server speaks no version of TLS that is still safe: 1.2 or newer", False
         case ssl.SSLError():
             return f"TLS failed: {clean(error.reason or str(error))}", True
         case TimeoutError():

@@ -42,15 +42,16 @@ PLAIN_DATE = re.compile(
 """What nearly everybody writes; the standard library's reading of all the rest takes ten times as long."""
 MONTHS = {"Jan": "01", "Feb": "02", "Mar": "03", "Apr": "04", "May": "05", "Jun": "06"}
 MONTHS |= {"Jul": "07", "Aug": "08", "Sep": "09", "Oct": "10", "Nov": "11", "Dec": "12"}
-RELATED = (
-    "in-reply-to",
-    "references",
+ANSWERED = ("in-reply-to", "references")
+"""In a notice: what it is about.  In the returned message: other messages, that it answered itself."""
+REWRITTEN = (
     "x-microsoft-original-message-id",
     "x-ms-exchange-parent-message-id",
     "x-google-original-message-id",
     "x-original-message-id",
 )
-RELATED_NAMES = frozenset(RELATED)
+TRACE = "x-directo-trace"
+"""In our own messages: it stays where a server puts another Message-ID in place of ours."""
 FROM, REPLY_TO, SENT_TO, FAILED = ("from",), ("reply-to",), ("to", "cc"), ("x-failed-recipients",)
 DELIVERED = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-delivered-to", "to")
 
@@ -59,7 +60,12 @@ def evidence(mail: Mail) -> Evidence:
     """All that `mail` says about the message that it answers, whatever kind of notice it is."""
     own, sent = mail.headers, returned(mail)
     own_id, original_id = message_id(own), message_id(sent)
-    related = [one for one in _related(own) + _related(sent) if one not in (own_id, original_id)]
+    answered = _ids(own, ANSWERED)
+    if original_id in answered:  # Exim names the thread that the returned message stands in, too
+        answered = []
+    known, trace = (own_id, original_id), sent.get(TRACE)
+    related = [one for one in (*answered, *_ids(own, REWRITTEN), *_ids(sent, REWRITTEN)) if one not in known]
+    related += [trace] if trace else []
     return Evidence(
         message_id=tidy(own_id, MAX_LINE),
         original_message_id=tidy(original_id, MAX_LINE),
@@ -159,10 +165,9 @@ def date(headers: Headers) -> datetime | None:
     return None
 
 
-def _related(headers: Headers) -> list[str]:
-    if RELATED_NAMES.isdisjoint(headers.names()):
-        return []
-    return MESSAGE_ID.findall(" ".join(headers.all_of(RELATED)))
+def _ids(headers: Headers, names: tuple[str, ...]) -> list[str]:
+    found = headers.all_of(names)
+    return MESSAGE_ID.findall(" ".join(found)) if found else []
 
 
 def _addresses(headers: Headers, names: tuple[str, ...]) -> tuple[str, ...]:

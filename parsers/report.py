@@ -39,7 +39,7 @@ class Evidence(NamedTuple):
     message_id: str | None = None  # the notice's own Message-ID
     original_message_id: str | None = None  # Message-ID of the returned message
     envelope_id: str | None = None  # Original-Envelope-Id, xtext decoded (RFC 3464 §2.2.1)
-    related_ids: tuple[str, ...] = ()  # In-Reply-To, References and vendor headers, without the two above
+    related_ids: tuple[str, ...] = ()  # its other ids: in the notice's In-Reply-To, References, and in vendor headers
     failed_recipients: tuple[str, ...] = ()  # X-Failed-Recipients
     delivered_to: tuple[str, ...] = ()  # the addresses that the notice itself came to, innermost first
     original_from: str | None = None  # bare address in the returned From

@@ -96,12 +96,12 @@ def import_companies(
     from bounced.service.tables import read_table
     from bounced.store import people
 
-    rows = read_table(path, COMPANY_KEYS[:2])
+    rows = read_table(path, COMPANY_KEYS[:2], needed=("name",))
     with database(context) as store, store.writing() as connection:
         for row in rows:
-            company_id = people.ensure_company(connection, row.get("name") or "")
+            company_id = people.ensure_company(connection, row["name"] or "")
             if "mail_sending_user_code" in row:
-                people.set_mail_sending_user(connection, company_id, row["mail_sending_user_code"] or None)
+                people.set_mail_sending_user(connection, company_id, row["mail_sending_user_code"])
     typer.echo(f"{len(rows)} companies")
 
 
@@ -121,5 +121,5 @@ def _put_company(
             raise InputError(f"there is {'no company' if known else 'a company already:'} {plain(name)}")
         company_id = people.ensure_company(connection, name)
         if mail_sending_user is not None:
-            people.set_mail_sending_user(connection, company_id, mail_sending_user or None)
+            people.set_mail_sending_user(connection, company_id, mail_sending_user)
         people.set_company(connection, company_id, mass_mail=mass_mail, suppress=suppress)

@@ -180,12 +180,21 @@ def add_suppression(context: typer.Context, address: Address, company: CompanyOp
     from datetime import UTC, datetime
 
     from bounced.send import recipients
+    from bounced.store import people
     from bounced.store import suppressions as stored
 
     wanted = recipients.envelope_address(address)
     with database(context) as store, store.writing() as connection:
-        if not stored.add(connection, company_named(connection, company), wanted, datetime.now(UTC)):
+        company_id = company_named(connection, company)
+        if not stored.add(connection, company_id, wanted, datetime.now(UTC)):
             raise InputError(f"{plain(wanted)} is on the list of {plain(company)} already")
+        is_heeded = people.company_by_id(connection, company_id).suppress
+    if not is_heeded:
+        name = plain(company)
+        typer.echo(
+            f"bounced: the list of {name} is switched off: switch it on with `bounced companies set {name} --suppress`",
+            err=True,
+        )
 
 
 @suppressions.command("remove")

@@ -28,6 +28,8 @@ HAPPENED = {
     "auto-reply": "{mail} was answered by a program",
 }
 """What an event of each kind says; of the others there is nothing to tell."""
+FED_BACK = "{mail} was reported by the receiving side"
+"""What feedback says that is no complaint."""
 
 
 def sender_config(snapshot: Mapping[str, Any] | None) -> "SenderConfig | None":
@@ -65,6 +67,7 @@ def sentence(event: "Event") -> str | None:
 
     "Invoice 1042 to accounts@customer.example, sent by MARI through ... (server own, user name own) was refused: ..."
     """
+    from bounced.model import complains
     from parsers.causes import texts
 
     report, match = event.report, event.match
@@ -79,6 +82,8 @@ def sentence(event: "Event") -> str | None:
     else:
         told = word("sent by {user}").format(user=match.user)
     mail = f"{mail}, {told}" if match.matched_by != "reply-to" else f"{mail}, {word('presumably')} {told}"
+    if report.kind.value == "complaint" and not complains(report):
+        return f"{word(FED_BACK).format(mail=mail)}: {report.feedback_type}"
     happened = word("{mail} cannot be sent" if incident else HAPPENED[report.kind.value]).format(mail=mail)
     if report.cause is None:
         return happened
@@ -103,7 +108,8 @@ def timeline(connection: "Connection", outbound_id: "UUID", recipient: str | Non
     for event in events.of_message(connection, outbound_id, MOST):
         if event.received_at:
             report = event.report
-            told.append((event.received_at, _joined(report.kind.value, report.recipient, report.cause, event.id)))
+            why = report.cause or report.feedback_type
+            told.append((event.received_at, _joined(report.kind.value, report.recipient, why, event.id)))
     return sorted(told, key=lambda one: one[0])
 
 

@@ -1,5 +1,6 @@
 """bounced users: whose mail it is, how it leaves, and whether it will pass."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -89,7 +90,7 @@ def show_user(
             "",
         )
     )
-    lines(_sender_lines(sender) if sender else [f"mail cannot be sent: {wrong}"])
+    lines(_sender_lines(sender, config) if sender else [f"mail cannot be sent: {wrong}"])
 
 
 @users.command("check")
@@ -134,7 +135,7 @@ def _check(sender: "SenderConfig", log_in: Callable[[], None], config: "Config")
         sys.exit(1)
 
 
-def _sender_lines(sender: "SenderConfig") -> Iterator[str]:
+def _sender_lines(sender: "SenderConfig", config: "Config") -> Iterator[str]:
     """The resolved sender config, each field with where it comes from."""
     login = sender.login
     yield f"mail is {sender.in_words()}"
@@ -148,14 +149,22 @@ def _sender_lines(sender: "SenderConfig") -> Iterator[str]:
     yield f"  {'From:':<14}{sender.from_address}"
     if sender.reply_to:
         yield f"  {'Reply-To:':<14}{sender.reply_to}"
-    yield f"  {'bounces go to:':<14} {_where_bounces_go(sender)}"
+    yield f"  {'bounces go to:':<14} {_where_bounces_go(sender, config)}"
     yield from (f"warning: {warning}" for warning in sender.warnings)
 
 
-def _where_bounces_go(sender: "SenderConfig") -> str:
+def _where_bounces_go(sender: "SenderConfig", config: "Config") -> str:
+    from bounced.store import people
+
     if sender.reply_to:
         return f"the company's event mailbox, {sender.envelope_sender}"
-    return f"the user's own mailbox, {sender.envelope_sender}: a [[mailbox]] with user = {sender.user!a} polls it too"
+    owner = (sender.company, sender.user)
+    polled = [box.name for box in config.mailbox if (people.company_key(box.company or ""), box.user) == owner]
+    if polled:
+        how = f"polled as {', '.join(polled)}"
+    else:
+        how = f"to poll it, add a [[mailbox]] with user = {json.dumps(sender.user, ensure_ascii=False)}"
+    return f"the user's own mailbox, {sender.envelope_sender}: {how}"
 
 
 def _put_user(*, known: bool) -> Callable[..., None]:
@@ -180,32 +189,43 @@ def _put_user(*, known: bool) -> Callable[..., None]:
         card = {key: value for key, value in given if value is not None}  # "" stays, and takes the value off
         if known and not card and password is None:
             raise typer.BadParameter("nothing to set", param_hint="--name and the others")
+        secret = _read_password(password) if password is not None else None
         with database(context) as store, store.writing() as connection:
             company_id = company_named(connection, company) if known else people.ensure_company(connection, company)
             if (people.find_user(connection, company_id, code) is not None) != known:
                 what = "no user" if known else "a user already:"
                 raise InputError(f"there is {what} {plain(code)} in company {plain(company)}")
             people.put_users(connection, company_id, [{"code": code} | card])
-            if password is not None:
-                _keep_password(context, connection, company_id, code, password)
+            if secret is not None:
+                _keep_password(context, connection, company_id, code, secret)
 
     return put
 
 
-def _keep_password(context: typer.Context, connection: "Connection", company_id: int, code: str, where: str) -> None:
-    """Put a password on a card, from the place that was named: on a command line everybody could read it."""
+def _read_password(where: str) -> str:
+    """A password from the place that was named: on a command line everybody could read it.  "": take it off.
+
+    A person may type it: never within a transaction.
+    """
     from bounced.config import Secret
+
+    if where == "-":
+        secret = sys.stdin.readline().rstrip("\r\n")
+        if not secret:
+            raise InputError('--password: there is none on standard input; --password "" takes it off')
+        if "\N{REPLACEMENT CHARACTER}" in secret:  # see bounced.cli
+            raise InputError(f"--password: what is on standard input is not {sys.stdin.encoding} text")
+        return secret
+    if where and not where.startswith(("env:", "file:")):
+        raise typer.BadParameter('expected env:NAME, file:PATH or "-"', param_hint="--password")
+    return Secret(where, where="--password").read() if where else ""
+
+
+def _keep_password(context: typer.Context, connection: "Connection", company_id: int, code: str, secret: str) -> None:
     from bounced.keys import Keyring
     from bounced.send import cards
     from bounced.store import people
 
-    secret = where
-    if where == "-":
-        secret = sys.stdin.readline().rstrip("\r\n")
-    elif where:
-        if not where.startswith(("env:", "file:")):
-            raise typer.BadParameter('expected env:NAME, file:PATH or "-"', param_hint="--password")
-        secret = Secret(where, where="--password").read()
     user = people.find_user(connection, company_id, code)
     assert user
     keyring = Keyring.open(configuration(context))
@@ -227,10 +247,10 @@ def import_users(
     from bounced.service.tables import read_table
     from bounced.store import people
 
-    rows = read_table(path, USER_KEYS)
+    rows = read_table(path, USER_KEYS, needed=("company", "code"))
     by_company: dict[str, list[dict[str, str | None]]] = {}
     for row in rows:
-        by_company.setdefault(people.company_key(row.pop("company", None) or ""), []).append(row)
+        by_company.setdefault(people.company_key(row.pop("company") or ""), []).append(row)
     with database(context) as store, store.writing() as connection:
         for company, cards in by_company.items():
             people.put_users(connection, people.ensure_company(connection, company), cards)
@@ -267,6 +287,18 @@ def login(
         with store.writing() as connection:
             cards.keep_secret(connection, keyring, user.id, Credential.TOKEN, grant.cache)
     lines([f"{user.code} is logged in to Microsoft 365{f' as {grant.account}' if grant.account else ''}"])
+
+
+@users.command("rotate")
+def rotate(context: typer.Context) -> None:
+    """Encrypt the passwords and logins on all cards with the first of the keys: the others are not needed for them."""
+    from bounced.keys import Keyring
+    from bounced.send import cards
+
+    keyring = Keyring.open(configuration(context))
+    with database(context) as store, store.writing() as connection:
+        renewed = cards.renew_secrets(connection, keyring)
+    typer.echo(f"{renewed} passwords and logins")
 
 
 def _user(connection: "Connection", code: str, company: str | None) -> "User":

@@ -48,6 +48,7 @@ ESTONIAN = {
     "{mail} was passed on to a server that tells no more": "{mail} anti edasi serverile, mis rohkem ei teata",
     "{mail} was passed on to several": "{mail} anti edasi mitmele",
     "{mail} was complained about": "{mail} tõi kaasa kaebuse",
+    "{mail} was reported by the receiving side": "{mail} kohta tuli vastuvõtjalt teade",
     "{mail} was answered by a program": "{mail} sai vastuse programmilt",
     "{mail} cannot be sent": "{mail} ei lähe välja",
     "{mail} to {recipient}": "{mail} saajale {recipient}",

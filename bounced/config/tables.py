@@ -134,6 +134,7 @@ class Send(Table):
         {
             "smtp.office365.com": Limit(connections=3, per_minute=30),
             "smtp.zone.ee": Limit(connections=None, per_minute=12),
+            "smtp.zone.eu": Limit(connections=None, per_minute=12),
         },
         description="By server.",
     )

@@ -96,6 +96,10 @@ class Secret:
             value = os.environ.get(name, "")
             if not value:
                 raise ConfigError(f"{self.where}: the environment variable {name} is not set")
+            try:
+                value.encode()
+            except UnicodeEncodeError:  # whose own text would show a piece of the secret
+                raise ConfigError(f"{self.where}: the environment variable {name} is not UTF-8 text") from None
             return value
         try:
             value = path.read_text(encoding="utf-8").rstrip("\r\n")

@@ -163,7 +163,7 @@ def _encode(text: str) -> str:
 def _decode(text: str) -> bytes:
     """What a challenge says; nothing where it is not base64."""
     try:
-        return b64decode(text)
+        return b64decode(text, validate=True)  # or plain words, blanks left out, may be read as some
     except ValueError:
         return b""
 

@@ -1,12 +1,14 @@
 """The user cards in the database as the resolution of a sender config wants them."""
 
+from dataclasses import replace
+
 from sqlalchemy import Connection
 
 from bounced.config import Config
 from bounced.errors import InputError
 from bounced.keys import Keyring
 from bounced.send.sender import SenderConfig
-from bounced.send.settings import Card, resolve
+from bounced.send.settings import SETTING, Card, resolve
 from bounced.store import people
 from bounced.store.people import Credential
 
@@ -16,10 +18,10 @@ def sender_config(connection: Connection, company: people.Company, user: people.
 
     raises   SettingsError, ConfigError
     """
-    sending = None
-    if company.mail_sending_user_code is not None:
-        sending = people.find_user(connection, company.id, company.mail_sending_user_code)
-    return resolve(
+    sending, code = None, company.mail_sending_user_code
+    if code is not None:
+        sending = people.find_user(connection, company.id, code)
+    resolved = resolve(
         _card(user),
         _card(sending) if sending else None,
         config.directo,
@@ -27,6 +29,10 @@ def sender_config(connection: Connection, company: people.Company, user: people.
         allow_plaintext_login=config.send.allow_plaintext_login,
         microsoft365=config.microsoft365.server,
     )
+    if code is None or sending is not None:
+        return resolved
+    warning = f"there is no user {code}, whom {SETTING} names: nothing is taken from that card"
+    return replace(resolved, warnings=(*resolved.warnings, warning))
 
 
 def owner_of_login(connection: Connection, company_id: int, sender: SenderConfig) -> int:
@@ -61,9 +67,11 @@ def secret(connection: Connection, keyring: Keyring, user_id: int, which: Creden
     raises   KeysError; InputError: there is nothing
     """
     encrypted = people.credential(connection, user_id, which)
+    code = people.user_by_id(connection, user_id).code
     if encrypted is None:
-        raise InputError(f"the card has no {which} any more")
-    return keyring.decrypt(encrypted, context=_place(user_id, which))
+        raise InputError(f"the user card of {code} has no {which} any more")
+    what = f"the {which} on the user card of {code}"
+    return keyring.decrypt(encrypted, context=_place(user_id, which), what=what)
 
 
 def keep_secret(
@@ -72,6 +80,17 @@ def keep_secret(
     """Put a credential on a card, encrypted; None or "": take it off.  `is_new`: a person gave it."""
     encrypted = keyring.encrypt(value, context=_place(user_id, which)) if value else None
     people.set_credential(connection, user_id, which, encrypted, is_new=is_new)
+
+
+def renew_secrets(connection: Connection, keyring: Keyring) -> int:
+    """Encrypt what all cards keep with the first key; how much that is.
+
+    raises   KeysError: that of one card cannot be decrypted
+    """
+    kept = people.credentials(connection)
+    for user_id, which in kept:
+        keep_secret(connection, keyring, user_id, which, secret(connection, keyring, user_id, which), is_new=False)
+    return len(kept)
 
 
 def _place(user_id: int, which: Credential) -> str:

@@ -2,7 +2,7 @@
 
 All of it is 7-bit lines, so that no server on the way has to convert it; only an address whose local part is beyond
 ASCII stands in its field as it is (RFC 6532), and takes a server that offers SMTPUTF8.
-Sources: RFC 5322 (message), RFC 2045 §6, RFC 2046 §5 (bodies), RFC 2183 (attachments).
+Sources: RFC 5322 (message), RFC 2045 §6, RFC 2046 §5 (bodies), RFC 2183 (attachments), RFC 6857 (addresses made ASCII).
 """
 
 import binascii
@@ -34,6 +34,9 @@ PLAIN = re.compile(rb"(?:[\t -~]{0,78}\r\n)*")  # needs no encoding
 ID = re.compile(rf"[!-~]{{1,{MAX_UNFOLDED}}}")
 WORD = r"[A-Za-z0-9!#$&^_.+-]+"
 MEDIA_TYPE = re.compile(rf'{WORD}/{WORD}(?:; ?{WORD}=(?:{WORD}|"[ !#-\[\]-~]*"))*')
+
+LISTS = re.compile(r"^(To|Cc):((?:.*\r\n)(?:[ \t].*\r\n)*)", re.M)
+LISTED = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+')  # an address or a word of a name, with the comma after it
 
 UNKNOWN_TYPE = "application/octet-stream"
 MEDIA_TYPES = {
@@ -104,8 +107,8 @@ def compose(letter: Letter, *, message_id: str, trace: str, date: datetime) -> b
     return "".join(fields).encode() + _content(letter)
 
 
-def sign(message: bytes, identity: Identity) -> bytes:
-    """A composed message with From and Reply-To in front: the sender config that it finally goes out with tells these.
+def origin(identity: Identity) -> bytes:
+    """From and Reply-To, to stand in front of a composed message: known when its final sender config is.
 
     raises      LetterError: they cannot stand there
     """
@@ -113,7 +116,33 @@ def sign(message: bytes, identity: Identity) -> bytes:
     fields = [headers.field("From", headers.mailboxes([(name, _address("from", identity.from_address))]))]
     if identity.reply_to:
         fields.append(headers.field("Reply-To", [_address("reply-to", identity.reply_to)]))
-    return "".join(fields).encode() + message
+    return "".join(fields).encode()
+
+
+def without_smtputf8(message: bytes) -> bytes:
+    """A signed message for the other recipients, where the server can write to nobody whose address is beyond ASCII.
+
+    Such an address in To and Cc becomes a name, of a group without members: so it is still shown, and nobody can reply
+    to it.  Whom the message is from stays as it is.
+    """
+    head, _, body = message.partition(b"\r\n\r\n")
+    fields = LISTS.sub(lambda found: headers.field(found[1], _shown(found[2])), f"{head.decode()}\r\n")
+    return f"{fields}\r\n".encode() + body
+
+
+def _shown(addresses: str) -> list[str]:
+    """The words of a list of addresses, in ASCII."""
+    words: list[str] = []
+    for word in LISTED.findall(addresses):
+        if word.isascii():
+            words.append(word)
+            continue
+        address = word.removesuffix(",")
+        # behind a name with a blank of its own: that between two encoded words is none (RFC 2047 §6.2)
+        shown = f" {address[1:-1]}" if address.startswith("<") else address
+        words += headers.text(shown)
+        words[-1] += " :;" + word[len(address) :]
+    return words
 
 
 def identity_of(config: SenderConfig) -> Identity:

@@ -1,5 +1,7 @@
 """What can go wrong between us and an SMTP server, as errors and in words."""
 
+from collections.abc import Mapping
+
 from bounced import network
 from bounced.errors import BouncedError
 from bounced.send.reply import Reply, printable
@@ -46,11 +48,22 @@ class LoginError(TransportError):
         return self.reply.code if self.reply else None
 
 
-class ConnectionLostError(TransportError):
+class BrokenOffError(TransportError):
+    """The connection ended before the server's last word on a message.
+
+    refused  recipients, by address, on whom it had said its last word before: a no
+    """
+
+    def __init__(self, place: str, what: str, *, retry: bool, reply: Reply | None = None) -> None:
+        super().__init__(place, what, retry=retry, reply=reply)
+        self.refused: Mapping[str, Reply] = {}
+
+
+class ConnectionLostError(BrokenOffError):
     """The connection ended before the message did: it was surely not sent, and may be tried again."""
 
 
-class UncertainError(TransportError):
+class UncertainError(BrokenOffError):
     """The message went out whole, but the server's answer did not come: nobody knows whether it was taken."""
 
 

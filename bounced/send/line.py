@@ -23,8 +23,6 @@ CHUNK = 16 * 2**10  # octets written at a time: one TLS record, so that no singl
 QUIT_SECONDS = 5.0
 
 REPLY_LINE = re.compile(rb"(?P<code>[2-5]\d\d)(?:(?P<more>-)| |\Z)(?P<text>.*)", re.S)
-LINE_END = re.compile(rb"\r\n|\n|\r")
-LEADING_DOT = re.compile(rb"^\.", re.M)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,14 +105,14 @@ class Line(smtplib.SMTP):
         return self._reply(*self.docmd(verb, arguments))
 
     def write(self, content: bytes) -> None:
-        """The message, after the server's yes to DATA, all but the final dot."""
+        """The message, after the server's yes to DATA, with its final dot."""
         self._begin(self._timeouts.transfer)
-        self.send(LEADING_DOT.sub(b"..", content))  # RFC 5321 §4.5.2
-
-    def finish(self) -> Reply:
-        """The final dot, and the reply to the message."""
-        self._begin(self._timeouts.end)
+        self.send(_dotted(content))
         self.send(b".\r\n")
+
+    def answer(self) -> Reply:
+        """The reply to the message."""
+        self._begin(self._timeouts.end)
         return self._reply(*self.getreply())
 
     def end(self, *, politely: bool) -> None:
@@ -234,8 +232,14 @@ class Line(smtplib.SMTP):
 
 def wire_form(raw: bytes) -> bytes:
     """A message as SMTP wants it: each line, the last one too, ends with CR LF, and neither stands alone."""
-    content = LINE_END.sub(b"\r\n", raw)
+    content = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
     return content if content.endswith(b"\r\n") or not content else content + b"\r\n"
+
+
+def _dotted(content: bytes) -> bytes:
+    """A line that begins with a dot gets another one in front (RFC 5321 §4.5.2)."""
+    dotted = content.replace(b"\r\n.", b"\r\n..")
+    return b"." + dotted if dotted.startswith(b".") else dotted
 
 
 @cache

@@ -28,6 +28,11 @@ class Reply:
         """Whether it is a no that may become a yes."""
         return self.code // 100 == 4
 
+    @property
+    def final(self) -> bool:
+        """Whether it is a no that stays one."""
+        return not (self.accepted or self.temporary)
+
 
 def from_server(code: int, text: bytes, secrets: Iterable[str]) -> Reply:
     """A server's reply, its lines parted by LF.
@@ -42,4 +47,10 @@ def printable(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in sorted(secrets, key=len, reverse=True):  # one may be part of another
         if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, "***")
-    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text[:MAX_TEXT])
+    return "\n".join(_line(line) for line in text[:MAX_TEXT].split("\n"))
+
+
+def _line(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else " " for letter in text)

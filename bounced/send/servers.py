@@ -83,7 +83,8 @@ def preset_of(server: Server) -> Preset | None:
 def _host(text: str) -> str:
     try:
         if IPV6.fullmatch(text):
-            return str(IPv6Address(text[1:-1]))
+            address = IPv6Address(text[1:-1])
+            return str(address.ipv4_mapped or address)  # one server has one name: limits and mass mail go by it
         if len(text) <= MAX_HOST:
             name = text if text.isascii() else idna.encode(text, uts46=True).decode("ascii")
             if len(name) <= MAX_HOST and HOST.fullmatch(name):

@@ -19,12 +19,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bounced.config import Directo
-from bounced.errors import BouncedError, ConfigError
+from bounced.errors import BouncedError, ConfigError, InputError
 from bounced.log import CONTROLS
+from bounced.send.recipients import envelope_address
 from bounced.send.sender import Login, Origin, SenderConfig, Source
 from bounced.send.servers import IMPLICIT_TLS, Server, preset_of, read_server
 from bounced.store.people import MailSender, SmtpTls, email_key
-from parsers.address import bare
 
 MICROSOFT365 = "smtp.office365.com:587"
 DEFAULT = Origin(Source.DEFAULT)
@@ -285,8 +285,10 @@ def _configured(server: str, key: str) -> Server:
 def _address(card: Card) -> str:
     if card.email is None:
         raise SettingsError(card.code, "e-mail", "there is no address to send from", f"enter it {_on_card(card.code)}")
-    if bare(card.email) != card.email or CONTROLS.search(card.email):
-        raise SettingsError(card.code, "e-mail", "it is not an address", f"correct it {_on_card(card.code)}")
+    try:  # a server that is told it must take it
+        envelope_address(card.email)
+    except InputError as error:
+        raise SettingsError(card.code, "e-mail", str(error), f"correct it {_on_card(card.code)}") from None
     return card.email
 
 

@@ -7,14 +7,16 @@ Sources: RFC 5321, RFC 3207 (STARTTLS), RFC 8314 §3 (implicit TLS).
 
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bounced.send.auth import Login, log_in
+from bounced.send.compose import without_smtputf8
 from bounced.send.envelope import Envelope, mail_command, rcpt_command, refusals
 from bounced.send.failure import (
+    BrokenOffError,
     ConnectError,
     ConnectionLostError,
     LineError,
@@ -139,38 +141,45 @@ class Session:
                      knows; LoginError, TlsError: the server takes nothing without (RFC 4954 §6, RFC 3207 §4).  What
                      else it refuses is no error but an answer
         """
-        content = wire_form(raw)
         line = self._line
         if line is None:
             raise ConnectionLostError(self._place, "not connected", retry=True)
         offers = dict(line.esmtp_features)
+        if envelope.smtputf8 and "smtputf8" not in offers:
+            raw = without_smtputf8(raw)
+            envelope = replace(envelope, smtputf8=not raw.isascii())
+        content = wire_form(raw)
         replies = refusals(envelope, content, offers)
         asked = [address for address in dict.fromkeys(envelope.recipients) if address not in replies]
         data = None
-        if asked:
-            mail = mail_command(envelope, content, offers)
-            replies |= self._introduce(line, mail, {address: rcpt_command(address, offers) for address in asked})
+        try:
+            if asked:
+                mail = mail_command(envelope, content, offers)
+                commands = {address: rcpt_command(address, offers) for address in asked}
+                self._introduce(line, mail, commands, replies)
             if accepted := [address for address in asked if replies[address].accepted]:
                 data = self._hand_over(line, content, before_data)
                 replies |= dict.fromkeys(accepted, data)
+        except BrokenOffError as error:
+            error.refused = {address: reply for address, reply in replies.items() if reply.final}
+            raise
         self._used = self._clock()
         recipients = {address: replies[address] for address in envelope.recipients}
         return Answer(server=self._server, recipients=recipients, data=data)
 
-    def _introduce(self, line: Line, mail: str, recipients: Mapping[str, str]) -> dict[str, Reply]:
-        """Names the sender and the recipients; what was said of each of these."""
+    def _introduce(
+        self, line: Line, mail: str, recipients: Mapping[str, str], replies: MutableMapping[str, Reply]
+    ) -> None:
+        """Names the sender and the recipients; what is said of each of these goes into `replies` as it comes."""
         reply = self._command(line, "MAIL", mail)
         if reply.code == 530:
             self.close()
             kind = TlsError if "TLS" in reply.text.upper() else LoginError
             raise kind(self._place, f"MAIL: {quoted(reply)}", retry=False, reply=reply)
-        if reply.accepted:
-            replies = {address: self._command(line, "RCPT", rcpt) for address, rcpt in recipients.items()}
-        else:
-            replies = dict.fromkeys(recipients, reply)
-        if not any(reply.accepted for reply in replies.values()):
+        for address, rcpt in recipients.items():
+            replies[address] = self._command(line, "RCPT", rcpt) if reply.accepted else reply
+        if not any(replies[address].accepted for address in recipients):
             self._reset(line)
-        return replies
 
     def _hand_over(self, line: Line, content: bytes, before_data: Callable[[], None]) -> Reply:
         """The message itself; the server's last word on it."""
@@ -184,10 +193,10 @@ class Session:
             self._reset(line)
             return reply
         with self._step("the message", ConnectionLostError):
-            line.write(content)
+            line.write(content)  # where not all of it can be written, its end was not
         self._awaited = True
         with self._step("after the message", UncertainError):
-            reply = line.finish()
+            reply = line.answer()
             if reply.code not in YES and reply.code not in NO:
                 raise LineError(f"the server's answer makes no sense: {quoted(reply)}")
         self._awaited = False

@@ -75,7 +75,7 @@ def submit(
     now, outbound_id = datetime.now(UTC), new_id()
     message_id = compose.message_id(outbound_id, sender.from_address.rpartition("@")[2])
     raw = compose.compose(letter, message_id=message_id, trace=str(outbound_id), date=now)
-    compose.sign(raw, compose.identity_of(sender))  # whether it can be
+    compose.origin(compose.identity_of(sender))  # whether it can be told
     message_id = message_id.strip("<>")
     row = sender_configs.keep_sender_config(connection, owner.id, sender.digest(), sender.snapshot())
     message = outbound.Outbound(

@@ -69,9 +69,17 @@ def _database(config: Config) -> Iterator[Verdict]:
 
 
 def _keys(config: Config) -> Iterator[Verdict]:
-    for secret in config.secrets.keys:
+    """What the service would not start without."""
+    unreadable = False
+    for secret in (*config.secrets.keys, *filter(None, [config.microsoft365.client_secret])):
         try:
             secret.read()
+        except BouncedError as error:
+            unreadable = True
+            yield Verdict("key", str(error))
+    if config.secrets.keys and not unreadable:
+        try:
+            Keyring.open(config)
         except BouncedError as error:
             yield Verdict("key", str(error))
 

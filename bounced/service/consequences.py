@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from bounced.model import Event
+from bounced.model import Event, complains
 from bounced.store import history, people, suppressions
 from bounced.store.outbound import RecipientState
-from parsers.report import Kind
+from parsers.report import Kind, Report
 
 STATES = {
     Kind.BOUNCE: RecipientState.BOUNCED,
@@ -22,7 +22,7 @@ STATES = {
     Kind.DELIVERED: RecipientState.DELIVERED,
     Kind.COMPLAINT: RecipientState.COMPLAINED,
 }
-"""What each kind says of the recipient; the others say nothing."""
+"""What each kind says of the recipient; the others say nothing, nor does feedback that is no complaint."""
 
 
 def draw(connection: Connection, events: Sequence[Event]) -> None:
@@ -34,7 +34,7 @@ def draw(connection: Connection, events: Sequence[Event]) -> None:
     acting = [
         (event.match.recipient_row, STATES[event.report.kind], event)
         for event in events
-        if event.match.recipient_row is not None and not event.match.forged and event.report.kind in STATES
+        if event.match.recipient_row is not None and not event.match.forged and _says_something(event.report)
     ]
     for row, state, event in sorted(acting, key=lambda one: one[0]):
         history.learn(connection, row, state, _came(event))
@@ -49,9 +49,15 @@ def at_sending(connection: Connection, events: Sequence[Event]) -> None:
     _change_lists(connection, [(address, event) for address, event in named if _concerns_list(event)])
 
 
+def _says_something(report: Report) -> bool:
+    return report.kind in STATES and (report.kind is not Kind.COMPLAINT or complains(report))
+
+
 def _concerns_list(event: Event) -> bool:
     report = event.report
-    return report.kind in (Kind.DELIVERED, Kind.COMPLAINT) or (report.kind is Kind.BOUNCE and bool(report.permanent))
+    return (
+        report.kind is Kind.DELIVERED or complains(report) or (report.kind is Kind.BOUNCE and report.permanent is True)
+    )
 
 
 def _change_lists(connection: Connection, addresses: list[tuple[str, Event]]) -> None:

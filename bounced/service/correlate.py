@@ -7,10 +7,11 @@ Every query is limited to one company: the mailbox's, or that of the address the
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -33,6 +34,10 @@ LATELY = timedelta(days=7)
 """How long after a message the only one to its recipient is the one that bounced: by then servers have given up."""
 CLOCKS = timedelta(hours=1)
 """By how much the clocks of two servers may differ."""
+AMAZON = "amazonses.com"
+"""Amazon SES tells its id for a message without this domain when it takes it, and with it in the message."""
+MAX_COMPARED = 200
+"""Characters of a subject that are compared; what is returned may be cut."""
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 """A notice may tell any date, the first of all times included; nothing was sent then."""
 
@@ -48,12 +53,14 @@ class Correlator:
         *,
         company: str | None = None,
         user: people.User | None = None,
+        login: str = "",
     ) -> None:
         """Looks things up with `connection`.
 
         keyring  what verifies tokens; None: they are ids like any other
         company  the mailbox's; None: taken from the address that each notice came to
         user     whose own mailbox it is; None: it is a company's
+        login    the mailbox's user name: what is collected there for several companies may name it, too
         """
         self._connection = connection
         self._config = config
@@ -61,6 +68,8 @@ class Correlator:
         self._company = None if company is None else people.company_key(company)
         self._owner = user
         self._event_domain = config.directo.event_domain.lower()
+        local, _, domain = login.lower().partition("@")
+        self._collector = local if domain in ("", self._event_domain) else ""
         self._companies: dict[str, int] = {}
         self._users: dict[tuple[int, str], people.User | None] = {}
         self._present: dict[int, SenderConfig | None] = {}
@@ -73,7 +82,7 @@ class Correlator:
         """
         evidence = report.evidence
         addressed = list(self._addressed(evidence.delivered_to))
-        company = self._company or next((name for name, _ in addressed), None)
+        company = self._company or self._addressee([name for name, _ in addressed])
         tags = [tag for name, tag in addressed if name == company and tokens.FORM.fullmatch(tag)]
         tried = tuple(dict.fromkeys((*tags, *tried_ids(evidence))))
         if company is None:
@@ -117,8 +126,13 @@ class Correlator:
         """The message that the returned Message-ID names, else the one that any other id does."""
         for ids in ([report.evidence.original_message_id], report.evidence.related_ids):
             keys = [one for one in ids if one]
+            keys += [one.partition("@")[0] for one in keys if one.endswith(AMAZON)]
             if keys and (found := sent.by_keys(self._connection, company_id, keys, _named(report))):
                 return found
+        for one in report.evidence.related_ids:
+            with suppress(ValueError):  # the field that we put into each message names it by our number
+                if found := sent.by_id(self._connection, company_id, UUID(one)):
+                    return found
         return None
 
     def _by_recipient(self, company_id: int, company: str, report: Report, received_at: datetime | None) -> Sent | None:
@@ -132,7 +146,8 @@ class Correlator:
             senders.add(self._owner.email)
         for address in _named(report):
             if found := sent.taken_for(self._connection, company_id, address, senders, came - LATELY, came + CLOCKS):
-                return sent.by_id(self._connection, company_id, found[0]) if len(found) == 1 else None
+                only = sent.by_id(self._connection, company_id, found[0]) if len(found) == 1 else None
+                return None if only is None or _is_another(only, report.evidence) else only
         return None
 
     def _inferred(self, known: Match, user: people.User) -> Match:
@@ -165,6 +180,10 @@ class Correlator:
             if domain == self._event_domain and COMPANY.fullmatch(name):
                 yield name, tag
 
+    def _addressee(self, names: Sequence[str]) -> str | None:
+        """The company that a notice came to: what the mailbox itself is called only where there is no other name."""
+        return next((name for name in names if name != self._collector), names[0] if names else None)
+
     def _company_id(self, name: str) -> int:
         """The company's id; it is made known at first use."""
         if name not in self._companies:
@@ -190,6 +209,7 @@ def _matched(known: Match, way: str, found: Sent, report: Report) -> Match:
 
     One that we never wrote to was forwarded to: where the message had a single recipient, it is that one's.  Where the
     notice tells both, the address that was written to and the one it was forwarded to, only the latter has failed.
+    A notice that names nobody is about the single recipient.
     """
     named = _named(report)
     row = next((found.recipients[address] for address in named if address in found.recipients), None)
@@ -206,8 +226,23 @@ def _matched(known: Match, way: str, found: Sent, report: Report) -> Match:
         sender_config=found.snapshot,
         outbound_id=found.outbound_id,
         recipient_row=row or only,
-        proven=row is not None and row == failed,
+        proven=row == failed if row is not None else not named and only is not None,
     )
+
+
+def _is_another(found: Sent, evidence: Evidence) -> bool:
+    """Whether the returned message is another than `found`: its id, which a server may have replaced, and its subject.
+
+    The ERP, or the user's own mail program, writes to the same people.
+    """
+    told, ours = evidence.original_subject, found.subject
+    if evidence.original_message_id is None or told is None or ours is None:
+        return False
+    return _comparable(ours)[:MAX_COMPARED] not in _comparable(told)  # a server may have put "[SPAM]" in front
+
+
+def _comparable(subject: str) -> str:
+    return " ".join(subject.lower().split())
 
 
 def _named(report: Report) -> list[str]:

@@ -5,6 +5,7 @@ transaction after it; a process that dies in between leaves the delivery `sendin
 """
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from time import monotonic
 from sqlalchemy import Connection
 
 from bounced import log as logs
-from bounced.errors import LeaseLostError, StoreError
+from bounced.errors import InputError, LeaseLostError, StoreError
 from bounced.send.envelope import Envelope
 from bounced.send.failure import ConnectionLostError, LoginError, TlsError, UncertainError
 from bounced.send.record import Subject, record
@@ -40,6 +41,10 @@ MAX_IDS = 5
 """Ids taken from one reply: they are told once."""
 MAX_ID = 998
 """Characters of an id, as of a header's line (RFC 5322 §2.1.1); an index of PostgreSQL takes no longer ones."""
+AMAZON_ID = re.compile(r"[0-9a-f]{16}-[0-9a-f-]{36}-[0-9]{6}")
+"""What Amazon SES answers: without the domain that it puts behind it in the message (correlate knows of that)."""
+
+NOBODY: Mapping[str, Reply] = {}
 
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=1)
@@ -48,31 +53,40 @@ LONGEST_WAIT = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A delivery with all that an attempt needs."""
+    """A delivery with all that an attempt needs, but for the message itself: many wait at a time."""
 
     claimed: Claimed
     sender_config_id: int
     recipients: Mapping[str, Recipient]  # by address
     about: Subject
-    envelope: Envelope
-    head: bytes  # whose it is
-    raw: bytes | None  # as handed over; None: it is large, and read when it is sent
-
-    def message(self, store: Store) -> bytes:
-        """What is sent.  Raises StoreError."""
-        raw = self.raw
-        if raw is None:
-            with store.reading() as connection:
-                raw = outbound.raw(connection, self.about.outbound_id)
-        assert raw is not None  # what is open is not purged
-        return self.head + raw
+    sender: str  # where bounces go
+    envid: str
+    origin: bytes  # From and Reply-To
 
     def rows(self, addresses: Iterable[str]) -> list[int]:
         """Of recipients, by their addresses in the envelope."""
         return [self.recipients[address].row for address in addresses]
 
+    def letter(self, store: Store) -> tuple[Envelope, bytes]:
+        """The message, and who it is from and for.
 
-def attempt(joint: Joint, owner: str, session: Session, job: Job, retry_for: timedelta) -> None:
+        raises   InputError: it cannot be sent; StoreError
+        """
+        with store.reading() as connection:
+            raw = outbound.raw(connection, self.claimed.message.id)
+        if raw is None:
+            raise InputError("the message's bytes were purged")
+        message = self.origin + raw
+        envelope = Envelope(
+            sender=self.sender,
+            recipients=tuple(self.recipients),
+            envid=self.envid,
+            smtputf8=not message.isascii(),
+        )
+        return envelope, message
+
+
+def attempt(store: Store, joint: Joint, owner: str, session: Session, job: Job, retry_for: timedelta) -> None:
     """Tries a delivery and notes what became of it.
 
     raises   StoreError: nothing can be noted, for long; LeaseLostError: another daemon has it; ConnectionLostError: it
@@ -89,30 +103,29 @@ def attempt(joint: Joint, owner: str, session: Session, job: Job, retry_for: tim
         begun = True
 
     try:
-        message = job.message(joint.store)
-        envelope = job.envelope if message.isascii() else replace(job.envelope, smtputf8=True)
-        answer = session.send(envelope, message, before_data=sending)
+        answer = session.send(*job.letter(store), before_data=sending)
     except (LeaseLostError, LoginError, TlsError):
         raise
     except ConnectionLostError as error:
         if error.reply is None:
-            put_back(joint, owner, job, retry_for, last=str(error))
+            put_back(joint, owner, job, retry_for, last=str(error), refusals=error.refused)
         else:  # 421: it hung up on a refusal for now
             host, now = job.about.snapshot["server"]["host"], datetime.now(UTC)
-            answer = Answer(server=host, recipients=dict.fromkeys(job.recipients, error.reply), data=None)
+            replies = dict.fromkeys(job.recipients, error.reply) | dict(error.refused)
+            answer = Answer(server=host, recipients=replies, data=None)
             noting(joint, lambda connection: _note(connection, owner, job, answer, now, retry_for))
         raise
     except UncertainError as error:
-        _leave_uncertain(joint, owner, job, str(error))
+        _leave_uncertain(joint, owner, job, str(error), error.refused)
         return
-    except StoreError as error:  # of reading it, or of `sending`, which is asked before anything is sent
+    except (InputError, StoreError) as error:  # of the letter, or of `sending`: before anything is sent
         put_back(joint, owner, job, retry_for, last=str(error))
         return
     except Exception as bug:
         log.exception("sending failed", outbound=str(job.about.outbound_id))  # must not stop the other messages
         session.close()
         if begun:
-            _leave_uncertain(joint, owner, job, f"unexpected {type(bug).__name__}")
+            _leave_uncertain(joint, owner, job, f"unexpected {type(bug).__name__}", NOBODY)
         else:
             put_back(joint, owner, job, retry_for, last=f"unexpected {type(bug).__name__}")
         return
@@ -129,15 +142,21 @@ def attempt(joint: Joint, owner: str, session: Session, job: Job, retry_for: tim
     )
 
 
-def put_back(joint: Joint, owner: str, job: Job, retry_for: timedelta, *, last: str) -> None:
-    """Queues a delivery again that could not be tried, because of `last`; gives it up where its time is over."""
+def put_back(
+    joint: Joint, owner: str, job: Job, retry_for: timedelta, *, last: str, refusals: Mapping[str, Reply] = NOBODY
+) -> None:
+    """Queues a delivery again that did not come to its end, because of `last`; gives it up where its time is over.
+
+    refusals  those whose last word is known: a server that hangs up after so many refusals would do it each time
+    """
     now = datetime.now(UTC)
-    noting(
-        joint,
-        lambda connection: queue_again(
-            connection, owner, job.claimed, job.about, job.claimed.recipients, now, retry_for, last=last
-        ),
-    )
+    left = [one for one in job.claimed.recipients if one.address not in refusals]
+
+    def note(connection: Connection) -> None:
+        _note_refusals(connection, job, refusals, now)
+        queue_again(connection, owner, job.claimed, job.about, left, now, retry_for, last=last)
+
+    noting(joint, note)
 
 
 def noting(joint: Joint, write: Callable[[Connection], object]) -> None:
@@ -158,23 +177,31 @@ def noting(joint: Joint, write: Callable[[Connection], object]) -> None:
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def _leave_uncertain(joint: Joint, owner: str, job: Job, error: str) -> None:
-    """Nobody knows whether the server took it: a person must decide."""
+def _leave_uncertain(joint: Joint, owner: str, job: Job, error: str, refusals: Mapping[str, Reply]) -> None:
+    """Nobody knows whether the server took it, for those whom it did not refuse before: a person must decide."""
     now = datetime.now(UTC)
+    left = job.recipients.keys() - refusals.keys()
 
     def note(connection: Connection) -> None:
         outbound.finish(connection, job.claimed.id, owner, State.UNCERTAIN, now, error=error)
-        outbound.set_recipients(connection, job.rows(job.recipients), RecipientState.UNCERTAIN, None, now)
+        outbound.set_recipients(connection, job.rows(left), RecipientState.UNCERTAIN, None, now)
+        _note_refusals(connection, job, refusals, now)
 
     noting(joint, note)
     log.warning("message uncertain", outbound=str(job.about.outbound_id), delivery=job.claimed.id, error=error)
+
+
+def _note_refusals(connection: Connection, job: Job, refusals: Mapping[str, Reply], now: datetime) -> None:
+    """What a server said before the connection broke."""
+    reports = _refuse(connection, job, refusals, job.about.snapshot["server"]["host"], now, final=True)
+    consequences.at_sending(connection, record(connection, job.about, reports, now))
 
 
 def _note(connection: Connection, owner: str, job: Job, answer: Answer, now: datetime, retry_for: timedelta) -> None:
     """What a server's answer means for each recipient."""
     accepted = [address for address, reply in answer.recipients.items() if reply.accepted]
     waiting = {address: reply for address, reply in answer.recipients.items() if reply.temporary}
-    refusals = {a: reply for a, reply in answer.recipients.items() if not (reply.accepted or reply.temporary)}
+    refusals = {address: reply for address, reply in answer.recipients.items() if reply.final}
     if accepted and answer.data:
         outbound.set_recipients(connection, job.rows(accepted), RecipientState.ACCEPTED, str(answer.data), now)
         outbound.add_keys(connection, job.about.company_id, job.about.outbound_id, ids_in(answer.data))
@@ -255,7 +282,6 @@ def back_off(tries: int) -> timedelta:
 
 def ids_in(reply: Reply) -> list[str]:
     """What a server calls the message that it took, where that is a Message-ID: a bounce may name it so."""
-    words = reply.text.replace("<", " ").replace(">", " ").split()
-    return [word for word in words if "." in word.partition("@")[2] and len(word) <= MAX_ID and word.isascii()][
-        :MAX_IDS
-    ]
+    words = [word.strip("().,;") for word in reply.text.replace("<", " ").replace(">", " ").split()]
+    ids = (word for word in words if "." in word.partition("@")[2] or AMAZON_ID.fullmatch(word))
+    return [one for one in ids if len(one) <= MAX_ID and one.isascii()][:MAX_IDS]

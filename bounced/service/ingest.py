@@ -144,7 +144,14 @@ def _store(connection: Connection, place: Place, parsed: list[Parsed], now: date
     events = intake.put(
         connection,
         [(message, _action(place, truncated=message.truncated) if message.packed else None) for message in fresh],
-        Correlator(connection, place.config, place.keyring, company=place.box.company, user=place.user),
+        Correlator(
+            connection,
+            place.config,
+            place.keyring,
+            company=place.box.company,
+            user=place.user,
+            login=place.box.username,
+        ),
         intake.Box(id=place.mailbox_id, name=place.box.name, uidvalidity=place.uidvalidity),
         now,
     )

@@ -22,10 +22,10 @@ from bounced.send.limiter import Limiter
 from bounced.send.microsoft import TokenError
 from bounced.send.record import record
 from bounced.send.refusal import AT_SENDING, NO_TOKEN, UNREACHABLE, refused
-from bounced.send.smtp import Session
+from bounced.send.smtp import Route, Session
 from bounced.service import lease
 from bounced.service.deliver import Job, attempt, back_off, evidence, noting, queue_again
-from bounced.service.login import open_session
+from bounced.service.login import Account, open_session
 from bounced.service.prepare import Preparation, Way, mended, use_mended
 from bounced.store import outbound, sender_configs
 from bounced.store.engine import Store
@@ -37,19 +37,25 @@ from parsers.report import Report
 log = logs.get(__name__)
 
 AT_A_TIME = 500
-"""Deliveries claimed together: so many messages are in memory, but for the large ones."""
+"""Deliveries claimed together."""
+ENOUGH = 100
+"""Deliveries that one way has in hand when more are claimed for it, so that its connections go on."""
+MOST_HELD = 20_000
+"""Deliveries in hand; of each only what is said of it is in memory, the message itself while it is sent."""
 CONNECTIONS = 8
 """Of one way at a time."""
 PER_CONNECTION = 20
 """Deliveries for which another connection is worth its while."""
-WORKERS = 50
-"""Of several servers that hang at a time, none may leave nobody for the others."""
+WORKERS = 64
+"""So many connections: servers that hardly answer, eight of them even, leave some for the others."""
 LEASE = timedelta(minutes=10)
 """How long a delivery stays with a daemon that is not heard of."""
 LONGEST_TURN = 60.0
 """Seconds that a worker waits for a server's limit; what waits longer goes back to the queue."""
 LIMIT_PAUSE = 5.0
 """Seconds until a connection is asked for again where others use all that the server allows."""
+LOST_PAUSE = 10.0
+"""Seconds until another connection is made where one did not outlast its first message."""
 LOOK_AGAIN = 5.0
 """Seconds between two looks at the cards of those whose sender config is paused."""
 TICK = 0.1
@@ -86,7 +92,7 @@ class Outbox:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="send")
         self._lock = threading.Lock()
         self._held: set[int] = set()  # deliveries that are claimed and in hand
-        self._busy: set[int] = set()  # rows of sender configs that workers are at
+        self._ways: dict[tuple[Route, Account | None], Way] = {}  # those that workers are at
         self._sessions: set[Session] = set()  # of all workers
         self._resting: dict[int, float] = {}  # rows of sender configs -> when their server's limit lets them go on
         self._wake = threading.Event()
@@ -127,13 +133,14 @@ class Outbox:
 
     def drain(self, config: Config, keyring: Keyring) -> None:
         """Delivers what is due now, and waits for it."""
-        while True:
-            more = self.step(config, keyring)
-            while self._busy and not self._stop.is_set():
-                self._wake.wait(INTERVAL)
-                self._wake.clear()
-            if not more:
+        while not self._stop.is_set():
+            self._wake.clear()
+            busy = bool(self._ways)  # before the look at the queue: it left out what these have enough of
+            if self.step(config, keyring):
+                continue
+            if not (busy or self._ways):
                 return
+            self._wait(INTERVAL)
 
     def step(self, config: Config, keyring: Keyring) -> bool:
         """Claims what is due and gives it to the workers; whether there may be more."""
@@ -146,13 +153,15 @@ class Outbox:
             gone = {owner for owner in outbound.owners(connection) if lease.is_gone(owner)}
             with self._lock:
                 held = set(self._held)
-                excluded = self._busy | {row for row, until in self._resting.items() if until > elapsed}
+                excluded = {row for row, until in self._resting.items() if until > elapsed}
+                excluded.update(*(way.configs for way in self._ways.values() if len(way.jobs) >= ENOUGH))
+            limit = min(AT_A_TIME, MOST_HELD - len(held))
             back, uncertain = outbound.recover(connection, now, gone=gone, owner=self._owner, held=held)
             if elapsed - self._renewed >= LEASE.total_seconds() / 4:
                 outbound.renew(connection, self._owner, now + LEASE)
                 self._renewed = elapsed
             excluded |= set(sender_configs.paused(connection, now))
-            claimed = outbound.claim(connection, self._owner, now, now + LEASE, AT_A_TIME, excluded=excluded)
+            claimed = outbound.claim(connection, self._owner, now, now + LEASE, limit, excluded=excluded)
             # another daemon took it from a worker of ours that is still at it: when that is over, it is tried again
             twice = {one.id for one in claimed} & held
             outbound.give_back(connection, twice, self._owner, due_at=now + LEASE)
@@ -174,31 +183,38 @@ class Outbox:
             with self._store.writing() as connection:
                 use_mended(connection, config, changed, now)
 
-    def _begin(self, way: Way, config: Config, keyring: Keyring) -> None:
-        way.workers = min(CONNECTIONS, -(-len(way.jobs) // PER_CONNECTION))
+    def _begin(self, new: Way, config: Config, keyring: Keyring) -> None:
+        """Gives what was claimed to those who are at this way already, and to as many more as it is worth."""
         with self._lock:
-            self._held.update(job.claimed.id for job in way.jobs)
-            self._busy.update(way.configs)
-        for _ in range(way.workers):
+            self._held.update(job.claimed.id for job in new.jobs)
+            way = self._ways.setdefault((new.route, new.account), new)
+            if way is not new:
+                way.jobs.extend(new.jobs)
+                way.configs |= new.configs
+                way.works = False  # nobody knows of these yet
+            wanted = min(CONNECTIONS, -(-len(way.jobs) // PER_CONNECTION))
+            more = max(0, wanted - way.workers)
+            way.workers += more
+        for _ in range(more):
             self._pool.submit(self._work, way, config, keyring).add_done_callback(lambda done: self._end(way, done))
 
     def _end(self, way: Way, done: Future[None]) -> None:
         """A worker has ended; with the last one the way is free, and what is left of it back in the queue."""
         if error := done.exception():
             log.error("sending failed", server=way.route.host, error=f"{type(error).__name__}: {error}")
+        rest = []
         with self._lock:
             way.workers -= 1
-            last = not way.workers
-        if last:
-            rest = [job.claimed.id for job in _rest(way)]
-            try:
-                if rest:
-                    noting(self._joint, lambda connection: outbound.give_back(connection, rest, self._owner))
-            except BouncedError as error:
-                log.error("sending failed", server=way.route.host, error=str(error))  # it is recovered
-            with self._lock:
-                self._held.difference_update(rest)
-                self._busy.difference_update(way.configs)
+            if not way.workers:
+                del self._ways[way.route, way.account]
+                rest = [job.claimed.id for job in _rest(way)]
+        try:
+            if rest:
+                noting(self._joint, lambda connection: outbound.give_back(connection, rest, self._owner))
+        except BouncedError as error:
+            log.error("sending failed", server=way.route.host, error=str(error))  # it is recovered
+        with self._lock:
+            self._held.difference_update(rest)
         self._wake.set()
 
     def _work(self, way: Way, config: Config, keyring: Keyring) -> None:
@@ -213,16 +229,27 @@ class Outbox:
             self._sessions.add(session)
         try:
             while way.jobs and self._has_turn(way):
-                if not session.is_usable and not self._open(session, way, config, keyring):
+                is_new = not session.is_usable
+                if is_new and not self._open(session, way, config, keyring):
                     return
-                if (job := _next(way)) and not self._try(session, way, job, config.send.retry_for):
-                    return
+                if job := self._next(way):
+                    if not self._try(session, way, job, config.send.retry_for):
+                        return
+                    if is_new and not session.is_usable:  # connections for nothing are what gets an address blocked
+                        self._let_rest(way, LOST_PAUSE)
+                        return
         finally:
             with self._lock:
                 way.sessions.discard(session)
                 self._sessions.discard(session)
             session.close()
             self._limiter.disconnect(host)
+
+    def _next(self, way: Way) -> Job | None:
+        with self._lock:
+            if len(way.jobs) == ENOUGH:
+                self._wake.set()
+            return way.jobs.popleft() if way.jobs else None
 
     def _has_turn(self, way: Way) -> bool:
         """Waits until the server's limit lets another message go; False: that is too far away, or it is time to end."""
@@ -243,7 +270,7 @@ class Outbox:
         """Whether the way is open for another one, whatever became of this one."""
         refused = False
         try:
-            attempt(self._joint, self._owner, session, job, retry_for)
+            attempt(self._store, self._joint, self._owner, session, job, retry_for)
             if not way.works:
                 noting(self._joint, lambda connection: sender_configs.resume(connection, way.configs))
                 way.works = True
@@ -282,17 +309,15 @@ class Outbox:
         with self._lock:
             way.sessions.discard(session)
             alone = not way.sessions  # of several that fail at the same time the last one is
-        if self._stop.is_set():
-            return  # it may have been cut: that is no incident
-        if alone:
-            self._pause(way, _rest(way), error, retry_for)
-        else:
+            stopped = self._stop.is_set()  # then it may have been cut: that is no incident
+            rest = _rest(way) if alone and not stopped else []
+        if rest:
+            self._pause(way, rest, error, retry_for)
+        elif not stopped:
             log.info("one connection less", server=way.route.host, error=str(error))
 
     def _pause(self, way: Way, jobs: list[Job], error: TransportError, retry_for: timedelta) -> None:
         """Nothing goes this way for a while; one event tells of it, however often it fails."""
-        if not jobs:
-            return
         now = datetime.now(UTC)
         log.warning("sending paused", server=way.route.host, error=str(error), messages=len(jobs))
         by_config = {job.sender_config_id: job for job in jobs}
@@ -313,18 +338,11 @@ class Outbox:
                 self._held.difference_update(job.claimed.id for job in jobs)
 
 
-def _next(way: Way) -> Job | None:
-    try:
-        return way.jobs.popleft()
-    except IndexError:
-        return None
-
-
 def _rest(way: Way) -> list[Job]:
-    jobs = []
-    while job := _next(way):
-        jobs.append(job)
-    return jobs
+    """What is left of a way, to be called under the lock."""
+    rest = list(way.jobs)
+    way.jobs.clear()
+    return rest
 
 
 def incident(error: TransportError, job: Job) -> Report:

@@ -13,6 +13,8 @@ from bounced.send import recipients
 from bounced.send.dmarc import Dmarc, Policy, find_dmarc
 from bounced.send.failure import LoginError, TransportError
 from bounced.send.line import Timeouts
+from bounced.send.microsoft import ANEW, TokenError
+from bounced.send.refusal import refused
 from bounced.send.resolver import DnsError, Resolver
 from bounced.send.sender import SenderConfig
 from bounced.send.servers import read_server
@@ -22,6 +24,8 @@ from bounced.send.spf import SpfAnswer, SpfResult, check_spf
 from bounced.service.login import Account, open_session
 from bounced.store.engine import Store
 from bounced.store.people import MailSender
+from parsers.causes import texts
+from parsers.report import Evidence
 
 Address = IPv4Address | IPv6Address
 
@@ -115,16 +119,37 @@ def _login(sender: SenderConfig, log_in: Callable[[], None]) -> Finding:
     return Finding(Level.OK, f"{sender.server} can be used: {done}")
 
 
-def _login_remedy(sender: SenderConfig, error: TransportError) -> str:
-    if error.retry:
-        return "try again later"
+def _login_remedy(sender: SenderConfig, error: TransportError) -> str | None:
+    """What to do; None: the error says it."""
+    card = sender.login.origin.card if sender.login else None
+    if isinstance(error, TokenError) and not error.retry:
+        return f"log in anew with `bounced users login {card}`" if error.what.endswith(ANEW) else None
+    if card and isinstance(error, LoginError) and (known := _known_remedy(sender, error)):
+        return f"{known} It is the user card of {card}."
     if sender.mode in (MailSender.DIRECTO, MailSender.DIRECTO_REPLY_TO):
-        return "tell Directo"
-    if isinstance(error, LoginError) and sender.login:
+        remedy = "tell Directo"
+    elif card and isinstance(error, LoginError):
         if sender.mode is MailSender.MICROSOFT365:
-            return f"log in anew with `bounced users login {sender.login.origin.card}`"
-        return f"correct user name and password {_on_card(sender.login.origin.card)}"
-    return f"correct server and port, or SSL/TLS, {_on_card(sender.server_origin.card)}"
+            remedy = f"log in anew with `bounced users login {card}`"
+        else:
+            remedy = f"correct user name and password {_on_card(card)}"
+    elif sender.mode is MailSender.MICROSOFT365:
+        remedy = "correct server or authority in [microsoft365], or ca_file in [send], in bounced.toml"
+    else:
+        remedy = f"correct server and port, or SSL/TLS, {_on_card(sender.server_origin.card)}"
+    return f"try again later; if it goes on, {remedy}" if error.retry else remedy
+
+
+def _known_remedy(sender: SenderConfig, error: LoginError) -> str | None:
+    """What to do about a refusal whose words are known: providers refuse a right password, too."""
+    if error.reply is None:
+        return None
+    host = sender.server.host
+    said = refused(None, code=error.code, text=str(error.reply), host=host, evidence=Evidence(), final=True)
+    if said.cause is None:
+        return None
+    known = texts.describe(said.cause, rule=said.rule).remedy
+    return known if known != texts.describe(said.cause).remedy else None
 
 
 def _origin(sender: SenderConfig, directo: Directo, resolver: Resolver) -> _Origin:

@@ -17,21 +17,17 @@ from bounced.config import Config
 from bounced.errors import BouncedError
 from bounced.keys import Keyring
 from bounced.send import auth, cards, compose, recipients, tokens
-from bounced.send.envelope import Envelope
 from bounced.send.record import Subject
 from bounced.send.sender import SenderConfig
 from bounced.send.settings import check_mass_mail
 from bounced.send.smtp import Route, Session
 from bounced.service.deliver import Job, queue_again
 from bounced.service.login import Account
-from bounced.store import outbound, people, sender_configs
+from bounced.store import people, sender_configs
 from bounced.store.outbound import Claimed
 from bounced.store.people import Credential, MailSender
 
 log = logs.get(__name__)
-
-LARGE = 64 * 2**10
-"""Octets of a message that is not kept in memory until its turn comes: a batch has hundreds."""
 
 
 @dataclass(slots=True)
@@ -54,6 +50,8 @@ class _Sender:
     config: SenderConfig
     row: int
     company: people.Company
+    address: str  # where bounces go
+    origin: bytes
     route: Route
     account: Account | None
 
@@ -117,24 +115,17 @@ class Preparation:
             company, config = _present(self._connection, self._config, user_id, company_id)
             row = sender_configs.keep_sender_config(self._connection, company_id, config.digest(), config.snapshot())
             route, account = route_of(self._connection, self._config, self._keyring, config, company_id)
-            self._senders[user_id] = _Sender(config, row, company, route, account)
+            address = recipients.envelope_address(config.envelope_sender)
+            origin = compose.origin(compose.identity_of(config))
+            self._senders[user_id] = _Sender(config, row, company, address, origin, route, account)
         return self._senders[user_id]
 
     def _job(self, one: Claimed, sender: _Sender) -> Job:
         message = one.message
         if message.mass:  # the card, or the company's modules, may have changed
             check_mass_mail(sender.config, self._config.directo, has_module=sender.company.mass_mail)
-        raw = outbound.raw(self._connection, message.id, at_most=LARGE)
-        if raw is None:
-            raise BouncedError("the message's bytes were purged")
-        named = {who.address: who for who in one.recipients}
         token = tokens.sign(self._keyring, sender.company.name, one.id)
         config = sender.config
-        envelope = Envelope(
-            sender=self._envelope_sender(config, token),
-            recipients=tuple(named),
-            envid=token,
-        )
         about = Subject(
             outbound_id=message.id,
             company_id=message.company_id,
@@ -148,21 +139,20 @@ class Preparation:
         return Job(
             claimed=one,
             sender_config_id=sender.row,
-            recipients=named,
+            recipients={who.address: who for who in one.recipients},
             about=about,
-            envelope=envelope,
-            head=compose.sign(b"", compose.identity_of(config)),
-            raw=raw or None,
+            sender=self._envelope_sender(sender, token),
+            envid=token,
+            origin=sender.origin,
         )
 
-    def _envelope_sender(self, config: SenderConfig, token: str) -> str:
+    def _envelope_sender(self, sender: _Sender, token: str) -> str:
         """The plain one, or with VERP the one that tells this delivery, where a local part has room for it."""
-        plain = recipients.envelope_address(config.envelope_sender)
-        local, _, domain = plain.rpartition("@")
-        verp = config.mode is MailSender.DIRECTO_REPLY_TO and self._config.directo.envelope == "verp"
+        local, _, domain = sender.address.rpartition("@")
+        verp = sender.config.mode is MailSender.DIRECTO_REPLY_TO and self._config.directo.envelope == "verp"
         if verp and len(local) + 1 + len(token) <= recipients.MAX_LOCAL:
             return f"{local}+{token}@{domain}"
-        return plain
+        return sender.address
 
 
 def mended(connection: Connection, config: Config, sender_config_ids: Iterable[int]) -> list[tuple[int, int, int]]:

@@ -28,7 +28,7 @@ class Joint:
     """Writes for many threads."""
 
     def __init__(self, store: Store) -> None:
-        self.store = store
+        self._store = store
         self._lock = Lock()
         self._waiting: list[_Request] = []
         self._turn = Lock()
@@ -39,8 +39,8 @@ class Joint:
         write    may be called again, after what it did was rolled back
         raises   StoreError; what `write` raises: then nothing of it was done
         """
-        if not self.store.has_one_writer:
-            with self.store.writing() as connection:
+        if not self._store.has_one_writer:
+            with self._store.writing() as connection:
                 write(connection)
             return
         mine = _Request(write)
@@ -56,7 +56,7 @@ class Joint:
 
     def _commit(self, requests: list[_Request]) -> None:
         try:
-            with self.store.writing() as connection:
+            with self._store.writing() as connection:
                 for request in requests:
                     request.write(connection)
         except BaseException as error:  # noqa: BLE001  handed on to each who waits for it

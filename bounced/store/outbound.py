@@ -23,9 +23,9 @@ from sqlalchemy import (
     bindparam,
     case,
     exists,
-    func,
     insert,
     literal,
+    or_,
     select,
     update,
 )
@@ -156,18 +156,13 @@ def add_keys(connection: Connection, company_id: int, outbound_id: UUID, keys: I
         connection.execute(upsert(connection, tables.OutboundKey).on_conflict_do_nothing(), rows)
 
 
-def raw(connection: Connection, outbound_id: UUID, *, at_most: int | None = None) -> bytes | None:
-    """The bytes of a message, as they were handed over; None: they were purged.
+def raw(connection: Connection, outbound_id: UUID) -> bytes | None:
+    """The bytes of a message, as they were handed over; None: they were purged."""
+    packed = connection.scalar(_RAW, {"outbound_id": outbound_id})
+    return None if packed is None else zlib.decompress(packed)
 
-    at_most  b"" where they are more, even packed, which are not read then
-    """
-    data = tables.RawOutbound.data
-    wanted = data if at_most is None else case((func.length(data) <= at_most, data), else_=b"")
-    packed = connection.scalar(select(wanted).where(tables.RawOutbound.outbound_id == outbound_id))
-    if not packed:
-        return packed
-    unpacked = zlib.decompress(packed)
-    return unpacked if at_most is None or len(unpacked) <= at_most else b""
+
+_RAW = select(tables.RawOutbound.data).where(tables.RawOutbound.outbound_id == bindparam("outbound_id"))
 
 
 def claim(
@@ -304,7 +299,7 @@ def _change_statement(states: tuple[State, ...], names: tuple[str, ...], *, trie
         .where(
             table.id == bindparam("number"),
             table.lease_owner == bindparam("owner"),
-            table.state.in_([state.value for state in states]),
+            or_(*(table.state == state.value for state in states)),
         )
         .values(**values)
     )
@@ -318,13 +313,13 @@ def set_recipients(
     What a notice has said already stays: a bounce may be here before the reply that the message was taken is noted.
     """
     values = {
-        "rows": list(rows),
         "new_state": state.value,
         "to_send": state is RecipientState.DELAYED,
         "reply": reply[:MAX_TEXT] if reply else None,
         "changed_at": now,
     }
-    connection.execute(_SET_RECIPIENTS, values)
+    if changes := [{"row": row} | values for row in rows]:
+        connection.execute(_SET_RECIPIENTS, changes)
 
 
 def _unless_noticed(state: ColumnElement[str]) -> ColumnElement[str]:
@@ -334,7 +329,7 @@ def _unless_noticed(state: ColumnElement[str]) -> ColumnElement[str]:
 
 _SET_RECIPIENTS = (
     update(tables.OutboundRecipient)
-    .where(tables.OutboundRecipient.id.in_(bindparam("rows", expanding=True)))
+    .where(tables.OutboundRecipient.id == bindparam("row"))
     .values(
         {name: bindparam(name) for name in ("to_send", "reply", "changed_at")}
         | {"state": _unless_noticed(bindparam("new_state", type_=Text()))}

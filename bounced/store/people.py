@@ -1,5 +1,6 @@
 """Companies and their users: the cards that mail is sent by."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, case, select, update
 
 from bounced.errors import InputError
+from bounced.log import CONTROLS
 from bounced.store import tables
 from bounced.store.upsert import upsert
 
@@ -69,6 +71,11 @@ def company_key(name: str) -> str:
     return name.strip().lower()
 
 
+def user_code(code: str) -> str:
+    """A user's code as it is stored; it counts in which case it is written."""
+    return code.strip()
+
+
 def email_key(address: str) -> str:
     """An e-mail address as it is compared."""
     return address.strip().lower()
@@ -102,9 +109,10 @@ def companies(connection: Connection) -> list[Company]:
 
 
 def set_mail_sending_user(connection: Connection, company_id: int, code: str | None) -> None:
-    """Whose SMTP settings are the base for all users of the company; None: nobody's."""
+    """Whose SMTP settings are the base for all users of the company; None or "": nobody's."""
+    kept = user_code(code or "") or None
     connection.execute(
-        update(tables.Company).where(tables.Company.id == company_id).values(mail_sending_user_code=code)
+        update(tables.Company).where(tables.Company.id == company_id).values(mail_sending_user_code=kept)
     )
 
 
@@ -122,14 +130,16 @@ def put_users(connection: Connection, company_id: int, cards: Sequence[Mapping[s
 
     cards   each has "code" and some of USER_FIELDS, the same ones in all; "" and None mean "not set".  What the cards
             do not mention stays as it is.
-    raises  InputError: a code is missing or given twice, a field is not one of these, or its value not of its list
+    raises  InputError: a code is missing or given twice, a field is not one of these, or its value not of its list or
+            with control characters
     """
     if not cards:
         return
     fields = set(cards[0])
     rows = [_checked(card, fields) | {"company_id": company_id} for card in cards]
-    if len({row["code"] for row in rows}) < len(rows):
-        raise InputError("a user's code is given twice")
+    code, times = Counter(row["code"] for row in rows).most_common(1)[0]
+    if times > 1:
+        raise InputError(f"a user's code is given twice: {code}")
     statement = upsert(connection, tables.User)
     changed = {name: statement.excluded[name] for name in rows[0] if name not in ("code", "company_id")}
     unique = [tables.User.company_id, tables.User.code]
@@ -142,7 +152,7 @@ def put_users(connection: Connection, company_id: int, cards: Sequence[Mapping[s
 
 def find_user(connection: Connection, company_id: int, code: str) -> User | None:
     """The company's user with that code."""
-    chosen = _USERS.where(tables.User.company_id == company_id, tables.User.code == code)
+    chosen = _USERS.where(tables.User.company_id == company_id, tables.User.code == user_code(code))
     return next(_users(connection, chosen), None)
 
 
@@ -162,7 +172,7 @@ def users(connection: Connection, *, company_id: int | None = None, code: str | 
     if company_id is not None:
         chosen = chosen.where(tables.User.company_id == company_id)
     if code is not None:
-        chosen = chosen.where(tables.User.code == code)
+        chosen = chosen.where(tables.User.code == user_code(code))
     return list(_users(connection, chosen))
 
 
@@ -194,12 +204,11 @@ def credential(connection: Connection, user_id: int, which: Credential) -> bytes
     return connection.scalar(select(column).where(tables.User.id == user_id))
 
 
-def credentials(connection: Connection) -> list[tuple[int, Credential, bytes]]:
-    """Everything encrypted on all cards, for a change of keys: (user's row, which, encrypted)."""
-    rows = connection.execute(select(tables.User.id, tables.User.password, tables.User.token).order_by(tables.User.id))
-    return [
-        (row.id, which, getattr(row, which)) for row in rows for which in Credential if getattr(row, which) is not None
-    ]
+def credentials(connection: Connection) -> list[tuple[int, Credential]]:
+    """Where cards keep something encrypted: (user's row, which).  Nobody else changes it in this transaction's time."""
+    chosen = select(tables.User.id, tables.User.password, tables.User.token).order_by(tables.User.id)
+    rows = connection.execute(chosen.with_for_update()).all()
+    return [(row.id, which) for row in rows for which in Credential if getattr(row, which) is not None]
 
 
 def users_by_email(connection: Connection, company_id: int, addresses: Iterable[str]) -> list[User]:
@@ -251,6 +260,8 @@ def _checked(card: Mapping[str, str | None], fields: set[str]) -> dict[str, str 
         raise InputError(f"user {code}: it has other fields than the first one")
     if unknown := sorted(fields - {"code", *USER_FIELDS}):
         raise InputError(f"user {code}: there is no field {unknown[0]}; there are {', '.join(USER_FIELDS)}")
+    if found := next((name for name, value in row.items() if CONTROLS.search(str(value))), None):
+        raise InputError(f"user {code}: {found}: it has a control character")  # a database may not take it
     for name, choices in CLOSED_LISTS.items():
         if row.get(name) is not None and row[name] not in list(choices):
             raise InputError(f"user {code}: {name} is one of {', '.join(choices)}, not {row[name]}")

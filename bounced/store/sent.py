@@ -25,6 +25,7 @@ class Sent:
     user_id: int
     user: str  # the user's code
     document: str | None
+    subject: str | None
     snapshot: Mapping[str, object]  # of the sender config
     recipients: Mapping[str, int]  # rows, by address as it is compared
 
@@ -117,6 +118,7 @@ def _sent(connection: Connection, company_id: int, condition: ColumnElement[bool
             tables.Outbound.user_id,
             tables.User.code,
             tables.Outbound.document,
+            tables.Outbound.subject,
             tables.SenderConfig.snapshot,
             recipient.address_key,
             recipient.id.label("row"),
@@ -136,6 +138,7 @@ def _sent(connection: Connection, company_id: int, condition: ColumnElement[bool
         user_id=first.user_id,
         user=first.code,
         document=first.document,
+        subject=first.subject,
         snapshot=first.snapshot,
         recipients={row.address_key: row.row for row in rows},
     )

@@ -270,7 +270,7 @@ def test_wrong_usage(bounced, arguments, expected):
         ),
         ("", ["run"], "no mailbox is configured"),
         ("", ["poll", "--once"], "no mailbox is configured"),
-        ("", ["users", "import", "twice.csv"], "a user's code is given twice"),
+        ("", ["users", "import", "twice.csv"], "a user's code is given twice: MARI"),
         ("", ["replay", "none.eml"], "none.eml"),
         ("", ["events", "show", "01a206d6-aaca-7161-b278-88360bc63e30"], "there is no event"),
         ("", ["--config", "none.toml", "events"], "none.toml: cannot be read"),
@@ -298,6 +298,8 @@ def test_check_without_any_server(bounced, monkeypatch):
     Path("bounced.toml").write_text("""
 [secrets]
 keys = ["env:KEY"]
+[microsoft365]
+client_secret = "env:CLIENT_SECRET"
 [[mailbox]]
 name = "acme"
 host = "127.0.0.1"
@@ -309,11 +311,15 @@ password = "env:PASSWORD"
     assert result.exit == 1
     assert [line for line in result.out.splitlines() if line.startswith("WRONG")] == [
         "WRONG bounced.toml: keys: the environment variable KEY is not set",
+        "WRONG bounced.toml: client_secret: the environment variable CLIENT_SECRET is not set",
         "WRONG bounced.toml: mailbox acme: password: the environment variable PASSWORD is not set",
     ]
     monkeypatch.setenv("KEY", "k")
+    monkeypatch.setenv("CLIENT_SECRET", "s")
     monkeypatch.setenv("PASSWORD", "p")
-    assert "WRONG mailbox acme: 127.0.0.1:1: connect: connection refused" in bounced("check").out
+    told = bounced("check").out
+    assert "WRONG bounced.toml: keys: a key has at least 32 characters" in told
+    assert "WRONG mailbox acme: 127.0.0.1:1: connect: connection refused" in told
 
 
 @pytest.mark.parametrize("expected", ["[1]", "[null]", '{"kind": "bounce"}', "[" * 100_000])
@@ -392,3 +398,13 @@ def test_a_letter_in_another_charset_is_not_sent(bounced, monkeypatch, source):
     )
     assert (result.exit, result.out) == (1, "")
     assert result.err == f"bounced: {source}: it is not text in UTF-8\n"
+
+
+def test_a_suppression_list_that_is_switched_off(bounced):
+    """Who puts an address on it by hand is told that it is written to all the same."""
+    assert bounced("companies", "add", "acme").exit == 0
+    added = bounced("suppressions", "add", "x@example.com", "--company", "acme")
+    assert added.exit == 0
+    assert "bounced companies set acme --suppress" in added.err
+    assert bounced("companies", "set", "acme", "--suppress").exit == 0
+    assert bounced("suppressions", "add", "y@example.com", "--company", "acme").err == ""

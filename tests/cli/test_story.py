@@ -8,7 +8,7 @@ from sqlalchemy import update
 from bounced.store import tables
 from bounced.store.engine import Store
 from tests.servers.fixtures import sink
-from tests.service.office import notice
+from tests.service.office import complaint, notice
 
 __all__ = ["sink"]
 
@@ -96,3 +96,15 @@ def test_inferred(bounced, tmp_path):
     assert "reply-to (inferred)" in told
     assert "Sends with now:" in told
     assert event["mode"] == "directo"
+
+
+def test_feedback_that_is_no_complaint(bounced, sent, tmp_path):
+    """Nobody complained who took the mail out of the junk folder: the sentence says what came instead."""
+    message_id = listed(bounced)[0]["original_message_id"]
+    raw = complaint(CUSTOMER, message_id).replace(b"Feedback-Type: abuse", b"Feedback-Type: not-spam")
+    (tmp_path / "feedback.eml").write_bytes(raw.replace(b"acme@event.data.example.net", b"acme@event.data.directo.ee"))
+    assert bounced("replay", "--store", str(tmp_path / "feedback.eml")).exit == 0
+    event = next(one for one in listed(bounced) if one["kind"] == "complaint")
+    told = bounced("events", "show", event["id"]).out
+    assert "was reported by the receiving side: not-spam." in told
+    assert f"complaint, {CUSTOMER}, not-spam, {event['id']}" in told

@@ -2,12 +2,16 @@
 
 import sqlite3
 from datetime import UTC, datetime, timedelta
+from threading import Event
 
 import pytest
 from sqlalchemy import select, update
 
+from bounced.config import load
+from bounced.keys import Keyring
+from bounced.service.outbox import Outbox
 from bounced.store import tables
-from tests.integration.mailing import IDLE_BOX
+from tests.integration.mailing import IDLE_BOX, finish_running, hand_over
 from tests.integration.running import Service
 from tests.integration.test_sending import add_user, outbox, send
 from tests.servers.dovecot import Dovecot
@@ -205,6 +209,45 @@ def test_no_answer_after_the_final_dot(sink, new_service):
     answer = service.command("outbox", "release", str(listed["Invoice 2"]["delivery"]))
     assert (answer.returncode, answer.stdout) == (1, "")
     assert service.end() == 0
+
+
+def test_what_was_said_before_the_connection_broke(sink, new_service):
+    """Who was refused stays so, with an event at once; the others are tried again, or are uncertain."""
+    gone, also_gone = "gone@customer.example.com", "also-gone@customer.example.com"
+    sink.rcpt |= {gone: "550 5.1.1 No such user", also_gone: "421 4.7.0 Too many errors"}
+    service = new_service(IDLE_BOX, directo=through(sink))
+    add_user(service)
+    service.start()
+    sent = send(service, gone, PERSON, also_gone, document="Invoice 1")
+    tried(service, 1)
+    assert fate(service, sent) == {gone: "refused", PERSON: "queued", also_gone: "queued"}
+    sink.rcpt |= {gone: "421 4.7.0 Too many errors", also_gone: "550 5.1.1 No such user"}
+    sink.silent.add(PERSON)
+    hurry(service)
+    wait_for_fate(service, sent, uncertain=1)
+    assert fate(service, sent) == {gone: "refused", PERSON: "uncertain", also_gone: "refused"}
+    refusals = [(event["recipient"], event["cause"], event["smtp_code"]) for event in service.listed()]
+    assert refusals == [(also_gone, "user-unknown", 550), (gone, "user-unknown", 550)]
+    assert [one.recipients for one in sink.received] == [(PERSON,)]
+    assert service.end() == 0
+
+
+def test_a_server_that_hangs_up_is_left_alone(sink, new_service):
+    """Where a connection does not outlast its first message, there is not another one for each that waits."""
+    sink.mail["mari@acme.example.com"] = "421 4.7.0 Try again later"
+    service = new_service(IDLE_BOX, directo=through(sink))
+    hand_over(service, 15)
+    config = load(service.folder / "bounced.toml")
+    keyring = Keyring.find(config)
+    assert keyring
+    with service.store() as store:
+        Outbox(store, Event()).drain(config, keyring)
+    assert sorted(one["tries"] for one in outbox(service)) == [0] * 14 + [1]
+    sink.mail.clear()
+    service.start()
+    hurry(service)
+    finish_running(service)
+    assert len(sink.received) == 15
 
 
 def test_refused_at_submission(sink, new_service):

@@ -102,28 +102,42 @@ def submission_settings(authority: Authority, dovecot: Dovecot) -> dict[str, str
     return SUBMISSION | tls | {"smtpd_sasl_path": f"inet:127.0.0.1:{dovecot.sasl_port}"}
 
 
+NOTICE = "Undelivered Mail Returned to Sender"
 FORWARDED, ELSEWHERE = "forwarded@customer.example.com", "gone@elsewhere.example.org"
 FORWARDS = {"virtual_alias_maps": f"inline:{{ {{ {FORWARDED} = {ELSEWHERE} }} }}"}
-MODES = {  # sender mode and [directo] envelope -> how bounces are matched
-    ("directo", "plain"): "envid",
-    ("smtp", "plain"): "envid",
-    ("microsoft365", "plain"): "envid",
-    ("directo-reply-to", "plain"): "envid",
-    ("directo-reply-to", "verp"): "verp",
+NO_DSN = {"smtpd_discard_ehlo_keywords": "dsn"}
+RETURNED = {  # what a bounce tells of the message
+    "ids": {},
+    "headers": NO_DSN,
+    "nothing": NO_DSN | {"internal_mail_filter_classes": "bounce", "nested_header_checks": "regexp:{ {/^/ IGNORE} }"},
+}
+MODES = {  # sender mode, [directo] envelope, and what is returned -> how bounces are matched
+    ("directo", "plain", "ids"): "envid",
+    ("smtp", "plain", "ids"): "envid",
+    ("microsoft365", "plain", "ids"): "envid",
+    ("directo-reply-to", "plain", "ids"): "envid",
+    ("directo-reply-to", "verp", "ids"): "verp",
+    ("directo-reply-to", "plain", "headers"): "message-id",
+    ("directo", "plain", "nothing"): "recipient",
+    ("smtp", "plain", "nothing"): "recipient",
+    ("microsoft365", "plain", "nothing"): "recipient",
+    ("directo-reply-to", "plain", "nothing"): "recipient",
+    ("directo-reply-to", "verp", "nothing"): "verp",
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("mode", "envelope"), MODES)
+@pytest.mark.parametrize(("mode", "envelope", "returned"), MODES)
 def test_each_bounce_is_tied_to_what_was_sent(
-    start_dovecot, start_postfix, sink, new_service, authority, microsoft, mode, envelope
+    start_dovecot, start_postfix, sink, new_service, authority, microsoft, mode, envelope, returned
 ):
     """Ten ways to be refused, and a forwarded one, in each mode: each event names message, user and document."""
     sink.rcpt |= {recipient: reply for recipient, (reply, _) in REFUSALS.items()} | {ELSEWHERE: "550 5.1.1 no"}
+    sink.rcpt["late@customer.example.com"] = "552 5.2.2 over quota"
     sink.data |= {recipient: reply for recipient, (reply, _) in AFTER_DATA.items()}
     dovecot = start_dovecot()
     to_company = mode == "directo-reply-to"
-    main = FORWARDS | {"recipient_delimiter": "+"}
+    main = FORWARDS | {"recipient_delimiter": "+"} | RETURNED[returned]
     if mode in ("smtp", "microsoft365"):
         main |= submission_settings(authority, dovecot)
     postfix = start_postfix(
@@ -149,7 +163,8 @@ def test_each_bounce_is_tied_to_what_was_sent(
     service.start(faults="logs-everything")
     wanted = CAUSES | {FORWARDED: "user-unknown"}
     sent = {recipient: send(service, recipient, document=f"Invoice {n}") for n, recipient in enumerate(wanted, 1)}
-    several = send(service, "gone@customer.example.com", "fine@customer.example.com", document="Letter 7")
+    wanted |= {"late@customer.example.com": "mailbox-full"}
+    several = send(service, "late@customer.example.com", "fine@customer.example.com", document="Letter 7")
     service.wait_for_events(12)
     service.wait_until_quiet()
 
@@ -157,11 +172,11 @@ def test_each_bounce_is_tied_to_what_was_sent(
     assert len(events) == 12
     for event in events:
         document = event["document"]
-        assert (event["matched_by"], event["forged"]) == (MODES[mode, envelope], False)
+        assert (event["matched_by"], event["forged"]) == (MODES[mode, envelope, returned], False)
         assert (event["company"], event["user"], event["mode"]) == ("acme", "MARI", mode)
         assert event["sender_config"]["server"] == {"host": postfix.host, "port": postfix.port}
         assert event["outbound_id"] == (several if document == "Letter 7" else sent[event["recipient"]])
-        assert event["subject"] == f"{document} õ"
+        assert event["subject"] == (NOTICE if returned == "nothing" else f"{document} õ")
         assert event["cause"] == wanted[event["recipient"]]
     taken = sink.wait(1)
     assert [message.recipients for message in taken] == [("fine@customer.example.com",)]

@@ -55,6 +55,16 @@ def test_no_original():
     assert not returned(read(b"Subject: x\n\ny"))
 
 
+def test_what_the_returned_message_answered():
+    """The thread that it stands in is of other messages; what a provider kept of its own id is not."""
+    part = b"Content-Type: text/rfc822-headers\n\n" + SENT + b"In-Reply-To: <5@z>\nReferences: <4@z> <5@z>\n"
+    part += b"X-Google-Original-Message-ID: <0@x>\n"
+    assert evidence(read(report(part))).related_ids == ("0@x",)
+    thread = b"References: <4@z> <1@x>\n"  # as Exim writes it
+    assert evidence(read(thread + report(part))).related_ids == ("0@x",)
+    assert evidence(read(thread + report(part.replace(b"<1@x>", b"<9@x>")))).related_ids == ("1@x", "4@z", "0@x")
+
+
 def test_before_original():
     """A notice's own words end where the pasted header begins."""
     assert before_original("words\n\n" + SENT.decode()) == "words\n\n"

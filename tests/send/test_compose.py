@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bounced.errors import LetterError
-from bounced.send.compose import TRACE, Attachment, Identity, Letter, message_id, sign
+from bounced.send.compose import TRACE, Attachment, Identity, Letter, message_id, origin, without_smtputf8
 from bounced.send.compose import compose as composed_unsigned
 from bounced.send.recipients import needs_smtputf8
 from parsers.quiet import flanker_address, flanker_scan
@@ -38,7 +38,7 @@ BODY = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 def compose(letter: Letter, identity: Identity, *, message_id: str, trace: str, date: datetime) -> bytes:
     """The whole message."""
-    return sign(composed_unsigned(letter, message_id=message_id, trace=trace, date=date), identity)
+    return origin(identity) + composed_unsigned(letter, message_id=message_id, trace=trace, date=date)
 
 
 def composed(letter: Letter = LETTER, identity: Identity = IDENTITY) -> bytes:
@@ -249,6 +249,29 @@ def test_local_parts_beyond_ascii(where: str):
     assert message_from_string(raw.decode())[where].endswith(("õie@example.com", "<õie@example.com>"))
     assert "Õie" not in raw.decode()
     assert raw.decode().replace("õie@example.com", "").isascii()
+
+
+def test_without_smtputf8():
+    """Addresses beyond ASCII are shown as what nobody can reply to; the others, and all else, stay as they are."""
+    to = ("a@example.com", "Õie <õie@example.com>", '"Mets, M" <b@example.com>', '"a  õ,>"@example.org', "c@example.ee")
+    letter = replace(LETTER, subject="To: õ", to=to, cc=("õ@example.org",), text="To: õ <õ@example.org>\n\nõ")
+    raw = compose(letter, IDENTITY, message_id=ID, trace="t1", date=DATE)
+    downgraded = without_smtputf8(raw)
+    assert downgraded.isascii()
+    assert max(map(len, downgraded.split(b"\r\n"))) <= 76
+    message = modern(downgraded)
+    assert [one.addr_spec for one in message["To"].addresses] == ["a@example.com", "b@example.com", "c@example.ee"]
+    assert message["Cc"].addresses == ()
+    shown = [group.display_name for name in ("To", "Cc") for group in message[name].groups if group.display_name]
+    assert [" ".join(name.split()) for name in shown] == [
+        "Õie õie@example.com",
+        '"a õ,>"@example.org',
+        "õ@example.org",
+    ]
+    assert "Õie õie@example.com:;" in decoded(classic(downgraded)["To"]).replace(" :;", ":;")
+    lists = re.compile(rb"(?ms)^(?:To|Cc):.*?\r\n(?! )")
+    assert lists.sub(b"", downgraded) == lists.sub(b"", raw)
+    assert without_smtputf8(composed()) == composed()
 
 
 @pytest.mark.parametrize("kind", ["text", "html"])

@@ -4,8 +4,9 @@ from threading import Thread
 
 import pytest
 
-from bounced.config import Limit
+from bounced.config import Config, Limit
 from bounced.send.limiter import CONNECTIONS, Limiter
+from bounced.send.servers import PRESETS
 
 
 class Clock:
@@ -102,3 +103,10 @@ def test_threads_share_the_turns(clock: Clock) -> None:
     for thread in threads:
         thread.join()
     assert sorted(turns) == list(range(400))
+
+
+def test_zone_is_limited_under_both_its_names() -> None:
+    """It takes one message in five seconds, whichever of its servers a card names."""
+    limits = Limiter(Config().send.limits, Clock())
+    for host in PRESETS["zone"].hosts:
+        assert [limits.reserve(host) for _ in range(2)] == [0, 5]

@@ -374,6 +374,9 @@ def test_who_the_mail_is_from() -> None:
         None,
         "mari",
         "mari@",
+        "mari@example",
+        "mari@192.0.2.1",
+        "a" * 65 + "@example.com",
         "Mari <mari@example.com>",
         "a@example.com, b@example.com",
         '"a\u2028b"@example.com',
@@ -545,6 +548,7 @@ def test_what_is_in_order_is_not_warned_of(own: str, sending: str | None) -> Non
         ("smtp server=directo.gate.ee:587", False),
         ("smtp server=Directo.Gate.ee:25", False),
         ("smtp server=90.190.150.212:25", False),
+        ("smtp server=[::ffff:90.190.150.212]:25", False),
     ],
 )
 def test_mass_mail(own: str, allowed: bool) -> None:

@@ -1,15 +1,17 @@
 """bounced.send.smtp against a scripted server: nonsense, silence and lies; and against one that refuses."""
 
 import base64
+import errno
 import hmac
 import json
 import logging
 import re
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -28,11 +30,12 @@ from bounced.send.failure import (
     TransportError,
     UncertainError,
 )
-from bounced.send.line import Timeouts, wire_form
+from bounced.send.line import Line, Timeouts, wire_form
 from bounced.send.reply import MAX_TEXT, from_server
 from bounced.send.smtp import MAX_AGE, MAX_IDLE, Answer, Route, Session
 from bounced.store.people import SmtpTls
 from tests.send.script import END, Reply, Script, drip, in_turn
+from tests.servers.authority import Authority
 from tests.servers.sink import Received, Sink
 
 Start = Callable[..., Script]
@@ -203,6 +206,21 @@ def test_what_the_server_cannot_take_is_not_sent(start_script: Start) -> None:
     assert not any("õ".encode() in line for line in server.lines)
 
 
+def test_a_recipient_who_needs_smtputf8_does_not_spoil_the_others(start_script: Start) -> None:
+    """Also where the address stands in the message, which the others get without it; a sender who needs it does."""
+    server = start_script()
+    raw = "From: mari@example.com\r\nTo: õ@example.org, jaan@example.org\r\n\r\n".encode()
+    envelope = Envelope(sender="mari@example.com", recipients=("õ@example.org", "jaan@example.org"), smtputf8=True)
+    with opened(server) as session:
+        answer = session.send(envelope, raw, before_data=lambda: None)
+        assert [(reply.code, reply.local) for reply in answer.recipients.values()] == [(550, True), (250, False)]
+        assert b"To: =?utf-8?b?w7VAZXhhbXBsZS5vcmc=?= :;, jaan@example.org\r\n" in server.lines
+        assert b"".join(server.lines).isascii()
+        answer = session.send(envelope, raw.replace(b"mari", "õ".encode()), before_data=lambda: None)
+        assert [reply.local for reply in answer.recipients.values()] == [True, True]
+    assert server.verbs().count("DATA") == 1
+
+
 def test_extensions_are_used_as_offered(start_script: Start) -> None:
     """What test_envelope.py shows is what the server hears."""
     ehlo = b"250-script.example\r\n250-8BITMIME\r\n250-SIZE\r\n250-SMTPUTF8\r\n250 DSN\r\n"
@@ -284,6 +302,43 @@ def lost(server: Script, timeouts: Timeouts, kind: type[TransportError]) -> Tran
     session.close()
     assert (b".\r\n" in server.lines) == (kind is UncertainError)
     return error
+
+
+@pytest.mark.parametrize("last", [b"421 4.7.0 too many errors\r\n" + END, END, b"gibberish\r\n"])
+def test_lost_after_refusals(start_script: Start, last: bytes) -> None:
+    """What was said of a recipient before holds: who hangs up after so many refusals would do it again each time."""
+    replies = in_turn(b"250 yes\r\n", b"550 5.1.1 no\r\n", b"450 later\r\n", b"553 no\r\n", last)
+    session = Session(route(start_script({"RCPT": replies})), timeouts=PATIENT)
+    session.open()
+    error = failure(lambda: send(session, *(f"{name}@example.org" for name in "abcdef")), ConnectionLostError)
+    assert isinstance(error, ConnectionLostError)
+    assert {address: reply.code for address, reply in error.refused.items()} == {
+        "b@example.org": 550,
+        "d@example.org": 553,
+    }
+
+
+def test_uncertain_after_refusals(start_script: Start) -> None:
+    """There is no doubt about whom the server did not want."""
+    server = start_script({"RCPT": in_turn(b"550 5.1.1 no\r\n", b"250 yes\r\n"), ".": END})
+    session = Session(route(server), timeouts=PATIENT)
+    session.open()
+    error = failure(lambda: send(session, "a@example.org", "b@example.org"), UncertainError)
+    assert isinstance(error, UncertainError)
+    assert [*error.refused] == ["a@example.org"]
+
+
+def test_lost_at_the_final_dot(start_script: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message whose end could not be written any more was surely not sent."""
+    write = Line.send
+
+    def send_until_the_end(line: Line, data: object) -> None:
+        if data == b".\r\n":
+            raise BrokenPipeError(errno.EPIPE, "broken pipe")
+        write(line, data)
+
+    monkeypatch.setattr(Line, "send", send_until_the_end)
+    assert "broken pipe" in str(lost(start_script(), PATIENT, ConnectionLostError))
 
 
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA"])
@@ -504,6 +559,27 @@ def test_tls_where_there_is_none(start_script: Start) -> None:
     assert "does not speak TLS" in str(error)
 
 
+def test_only_old_versions_of_tls(authority: Authority) -> None:
+    """A server that was forgotten: waiting does not help, and the error says what is wrong with it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("127.0.0.1"))
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1 is deprecated"):
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+
+    def greet() -> None:
+        client, _ = listener.accept()
+        with client, suppress(OSError):
+            context.wrap_socket(client, server_side=True).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        pool.submit(greet)
+        old = Route(host="127.0.0.1", port=listener.getsockname()[1], tls=SmtpTls.SSL, ca_file=authority.ca_file)
+        error = failure(Session(old, timeouts=PATIENT).open, TlsError)
+    assert not error.retry
+    assert "1.2 or newer" in str(error)
+
+
 def test_no_login_over_an_unencrypted_line(start_script: Start) -> None:
     """Neither password nor token; the server is not even asked."""
     server = start_script()
@@ -694,6 +770,12 @@ def test_any_challenge(start_script: Start, said: bytes) -> None:
     assert error.challenge
     assert error.challenge.isprintable()
     assert len(error.challenge) <= 500
+
+
+def test_a_challenge_in_plain_words(start_script: Start) -> None:
+    """What is not base64 is told as it came, also where it would be without its blanks."""
+    error = refused(start_script({"AUTH": b"334 Basic login is disabled\r\n", "334": b"535 5.7.8 no\r\n"}))
+    assert error.challenge == "Basic login is disabled"
 
 
 @pytest.mark.parametrize(

@@ -84,8 +84,8 @@ def notice(
     ).encode()
 
 
-def complaint(recipient: str, original: str) -> bytes:
-    """A complaint (RFC 5965)."""
+def complaint(recipient: str | None, original: str) -> bytes:
+    """A complaint (RFC 5965); without a recipient, its provider hides who complained."""
     return "\r\n".join(
         [
             "From: abuse@provider.example.com",
@@ -103,13 +103,13 @@ def complaint(recipient: str, original: str) -> bytes:
             "Feedback-Type: abuse",
             "User-Agent: Some/1.0",
             "Version: 1",
-            f"Original-Rcpt-To: {recipient}",
+            *([f"Original-Rcpt-To: {recipient}"] if recipient else []),
             "",
             "--b",
             "Content-Type: message/rfc822",
             "",
             f"From: {EVENTS}",
-            f"To: {recipient}",
+            f"To: {recipient or 'undisclosed-recipients:;'}",
             f"Message-ID: <{original}>",
             "",
             "Hello",
@@ -161,7 +161,12 @@ class Office:
         return Message(sent.outbound_id, claimed[0].message.message_id, signed)
 
     def take(
-        self, *raw: bytes, company: str | None = "acme", user: str | None = None, at: datetime | None = None
+        self,
+        *raw: bytes,
+        company: str | None = "acme",
+        user: str | None = None,
+        at: datetime | None = None,
+        login: str = "",
     ) -> list[Event]:
         """The events of notices that come to a mailbox of that company, or that user, each a second later."""
         parsed = []
@@ -175,7 +180,7 @@ class Office:
             if user is not None and company is not None:
                 owner = people.find_user(connection, people.ensure_company(connection, company), user)
                 assert owner
-            correlator = Correlator(connection, self.config, self.keyring, company=company, user=owner)
+            correlator = Correlator(connection, self.config, self.keyring, company=company, user=owner, login=login)
             return intake.put(connection, parsed, correlator, None, self.clock)
 
     def take_one(self, raw: bytes, company: str | None = "acme", user: str | None = None) -> Event:

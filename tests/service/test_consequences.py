@@ -11,7 +11,7 @@ from bounced.send import Letter, submit
 from bounced.service.outbox import Outbox
 from bounced.store import history, outbound, people, suppressions, tables
 from bounced.store.outbound import RecipientState
-from tests.service.office import FINE, GONE, complaint, notice
+from tests.service.office import DOMAIN, FINE, GONE, complaint, notice
 
 DELAY = {"kind": "delayed", "reply": "450 4.2.0 Try again later"}
 DELIVERED = {"kind": "delivered", "reply": "250 2.0.0 Ok"}
@@ -72,6 +72,33 @@ def test_who_is_suppressed(office):
     office.take(notice("GONE@Customer.example.com", original=sent.message_id), complaint(FINE, unhappy.message_id))
     assert office.suppressed() == {GONE: "user-unknown", FINE: "complaint"}
     assert office.suppressed("other") == {}
+
+
+def test_a_notice_that_names_nobody(office):
+    """Providers hide who complained: where the message went to one alone, it is that one; of several, nobody knows."""
+    office.keep_list()
+    alone, several = office.send(GONE), office.send(GONE, FINE)
+    for sent in (several, alone):
+        assert office.suppressed() == {}
+        (event,) = office.take(complaint(None, sent.message_id))
+        assert event.report.recipient is None
+    assert office.states(several) == {GONE: "accepted", FINE: "accepted"}
+    assert office.suppressed() == {GONE: "complaint"}
+    office.configure(envelope="verp")
+    sent = office.send("third@customer.example.com", FINE)
+    office.take(notice(None, to=f"acme+{sent.tokens[1]}@{DOMAIN}"))
+    assert office.suppressed() == {GONE: "complaint", FINE: "user-unknown"}
+
+
+@pytest.mark.parametrize("feedback", ["not-spam", "auth-failure", "virus"])
+def test_feedback_that_is_no_complaint(office, feedback):
+    """Who took a mail out of the junk folder has not complained, nor has a program that reports failed SPF."""
+    office.keep_list()
+    sent = office.send()
+    raw = complaint(GONE, sent.message_id)
+    office.take(raw.replace(b"Feedback-Type: abuse", f"Feedback-Type: {feedback}".encode()))
+    assert office.states(sent) == {GONE: "accepted"}
+    assert office.suppressed() == {}
 
 
 @pytest.mark.parametrize("reply", NEVER.values(), ids=NEVER)

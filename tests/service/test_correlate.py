@@ -7,8 +7,10 @@ import pytest
 from sqlalchemy import func, select, update
 
 from bounced.keys import Keyring
-from bounced.send import tokens
+from bounced.send import compose, tokens
+from bounced.send.reply import Reply
 from bounced.service import replay
+from bounced.service.deliver import ids_in
 from bounced.store import outbound, people, tables
 from tests.service.office import DOMAIN, EVENTS, FINE, GONE, KEY, NEWER, notice
 
@@ -105,6 +107,15 @@ def test_another_companys_ids_show_nothing(office, company):
     assert (office.suppressed("acme"), office.suppressed("other")) == ({}, {})
 
 
+@pytest.mark.parametrize("login", ["bounces", f"Bounces@{DOMAIN}", f"acme@{DOMAIN}", "bounces@example.org"])
+def test_a_mailbox_that_collects_for_all_companies(office, login):
+    """Delivered-To is then the mailbox's own address on this domain: whose bounce it is, another address tells."""
+    sent = office.send()
+    delivered = [f"Delivered-To: {login}"] if "@" in login else [f"Delivered-To: {login}@{DOMAIN}"]
+    (event,) = office.take(notice(to=tagged(sent.tokens[0]), own=delivered), company=None, login=login)
+    assert (event.match.company, event.match.matched_by) == ("acme", "verp")
+
+
 def test_the_companys_name_in_capitals(office):
     """How a mailbox's company is written in bounced.toml makes no difference."""
     sent = office.send()
@@ -119,6 +130,49 @@ def test_a_rewritten_message_id(office, header):
     lines = [f"{header}: <{sent.message_id}>"]
     event = office.take_one(notice(original="rewritten@provider.example.com", returned=lines))
     assert (event.match.matched_by, event.match.outbound_id) == ("message-id", sent.id)
+
+
+AMAZON = "0102019a6c3e3030-1f2e3d4c-0000-4b5a-9c8d-7e6f5a4b3c2d-000000"
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        ("2.0.0 Ok: queued as 4d5H2x1k3Jz9vC", None),
+        ("OK id=1vKabc-00000000abc-1XyZ", None),
+        ("2.0.0 OK  1794294863 5b1f17b1804b1-4778de4c5d6si12345e9.101 - gsmtp", None),
+        (
+            "2.6.0 <AM0P1@AM0P1.eurprd05.prod.example.com> [InternalId=4711, Hostname=AM0P2.eurprd05.prod.example.com] "
+            "9876 bytes in 0.123, 78.1 KB/sec Queued mail for delivery",
+            "AM0P1@AM0P1.eurprd05.prod.example.com",
+        ),
+        ("Ok, message saved <Message-ID: a.1@mx.example.com>", "a.1@mx.example.com"),
+        ("queued (a.1@mx.example.com).", "a.1@mx.example.com"),
+        (f"Ok {AMAZON}", f"{AMAZON}@eu-west-1.amazonses.com"),
+        (f"Ok {AMAZON}", AMAZON),
+    ],
+)
+def test_what_a_server_calls_the_message_that_it_took(office, reply, told):
+    """Where that can be told from queue ids, a bounce with that Message-ID is known."""
+    sent = office.send()
+    ids = ids_in(Reply(code=250, text=reply))
+    assert bool(ids) == bool(told)
+    if told:
+        with office.store.writing() as connection:
+            outbound.add_keys(connection, people.ensure_company(connection, "acme"), sent.id, ids)
+        event = office.take_one(notice(ELSEWHERE, original=told))
+        assert (event.match.matched_by, event.match.outbound_id) == ("message-id", sent.id)
+
+
+def test_a_rewritten_message_id_beside_our_own_field(office):
+    """Where nothing was kept of our id, the field that we put into each message leads to it; no other company's."""
+    sent, _ = office.send(), office.send()
+    lines = [f"{compose.TRACE}: {sent.id}"]
+    event = office.take_one(notice(original="rewritten@provider.example.com", returned=lines))
+    assert (event.match.matched_by, event.match.outbound_id) == ("message-id", sent.id)
+    office.send(FINE, company="other")
+    event = office.take_one(notice(to=f"other@{DOMAIN}", original="r@x.example.com", returned=lines), company="other")
+    assert (event.match.matched_by, event.match.outbound_id) == (None, None)
 
 
 def test_an_id_of_the_notices_own_thread(office):
@@ -202,6 +256,25 @@ def test_several_messages_to_one_recipient(office):
     office.send(), office.send()
     event = office.take_one(notice(returned=["Reply-To: mari@acme.example.com"]))
     assert (event.match.matched_by, event.match.outbound_id) == ("reply-to", None)
+
+
+@pytest.mark.parametrize(
+    ("original", "subject", "ours"),
+    [
+        ("x@erp.example.net", "Reminder", False),
+        (None, "Reminder", True),  # an id would tell; a subject alone may have been changed
+        ("x@erp.example.net", "[SPAM?]  INVOICE", True),
+        ("x@erp.example.net", None, True),
+    ],
+)
+def test_another_message_to_the_recipient(office, original, subject, ours):
+    """The ERP and the user's mail program write to the same people: another id and another subject are not ours."""
+    sent = office.send()
+    raw = notice(original=original, returned=["Reply-To: jaan@acme.example.com"])
+    raw = raw.replace(b"Subject: Invoice", f"Subject: {subject}".encode() if subject else b"Comments: none")
+    match = office.take_one(raw).match
+    assert (match.matched_by, match.user) == (("recipient", "MARI") if ours else ("reply-to", "JAAN"))
+    assert office.states(sent) == {GONE: "bounced" if ours else "accepted"}
 
 
 def test_what_no_server_took_does_not_bounce(office):

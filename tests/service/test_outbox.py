@@ -8,17 +8,15 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from bounced.config import Config
 from bounced.config.tables import Microsoft365
 from bounced.keys import Keyring
 from bounced.model import Event
 from bounced.send import Attachment, Letter, cards, refusal, submit
-from bounced.service import prepare
 from bounced.service.outbox import Outbox
-from bounced.service.prepare import Preparation
-from bounced.store import events, history, outbound, people, tables
+from bounced.store import events, history, people, tables
 from bounced.store.engine import Store
 from bounced.store.history import Waiting
 from bounced.store.people import Credential
@@ -233,29 +231,6 @@ def test_mass_mail_that_is_not_permitted_any_more(desk: Desk, start_script: Star
     (one,) = desk.waiting()
     assert "mass-mail module" in (one.last_error or "")
     assert server.lines == []
-
-
-def test_large_messages_wait_in_the_database(desk: Desk, start_script: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch holds the small ones only; the large ones are sent whole all the same."""
-    monkeypatch.setattr(prepare, "LARGE", 2_000)
-    server = start_script({"EHLO": b"250 script.example\r\n"})
-    desk.through(server.port)
-    desk.submit(content=b"small")
-    desk.submit(content=bytes(range(256)) * 100)
-    desk.submit(content=bytes(3_000_000))  # small while it is packed
-    now = datetime.now(UTC)
-    with desk.store.writing() as connection:
-        claimed = outbound.claim(connection, "test", now, now + MINUTE, 10)
-        (way,) = Preparation(connection, desk.config, desk.keyring, "test").ways(claimed)
-        assert [job.raw is None for job in way.jobs] == [False, True, True]
-        raws = connection.scalars(select(tables.RawOutbound.outbound_id)).all()
-        whole = {outbound_id: outbound.raw(connection, outbound_id) for outbound_id in raws}
-        outbound.give_back(connection, [one.id for one in claimed], "test")
-    desk.drain()
-    got = b"".join(server.lines)
-    assert desk.waiting() == []
-    assert got.count(b"From: mari@acme.example.com\r\n") == 3
-    assert all(raw and raw in got for raw in whole.values())
 
 
 def test_given_up(desk: Desk, start_script: Start) -> None:

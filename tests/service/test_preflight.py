@@ -4,6 +4,9 @@ import pytest
 
 from bounced.config import Config
 from bounced.errors import ConfigError
+from bounced.send.failure import ConnectError, LoginError, TlsError
+from bounced.send.microsoft import ANEW, REGISTRATION, TokenError
+from bounced.send.reply import Reply
 from bounced.send.settings import Card, resolve
 from bounced.send.smtp import Route, Session
 from bounced.service.preflight import Finding, Level, preflight, verdict
@@ -212,3 +215,80 @@ def test_wrong_relay_address(check):
     """A mistake in bounced.toml is told as one."""
     with pytest.raises(ConfigError, match=r"\[directo\] relay_address"):
         check(relay_address="directo.gate.ee")
+
+
+SMTP = {"mail_sender": MailSender.SMTP, "smtp_server": "office365", "smtp_username": "m", "password": 1}
+M365 = {"mail_sender": MailSender.MICROSOFT365, "token": 1}
+LATER = "try again later; if it goes on, "
+BY_TOKEN = "log in anew with `bounced users login MARI`"
+BY_PASSWORD = f"correct user name and password {ON_CARD}"
+
+
+def refusal(text: str) -> LoginError:
+    reply = Reply(code=int(text[:3]), text=text[4:])
+    return LoginError("smtp.office365.com:587", f"login as m: {reply}", retry=reply.temporary, reply=reply)
+
+
+@pytest.mark.parametrize(
+    ("card", "error", "remedy"),
+    [
+        (SMTP, refusal("535 5.7.8 no"), BY_PASSWORD),
+        (SMTP, refusal("454 4.7.0 not now"), LATER + BY_PASSWORD),
+        (M365, refusal("535 5.7.8 no"), BY_TOKEN),
+        ({}, ConnectError("a:25", "connection refused", retry=True), LATER + "tell Directo"),
+        (
+            SMTP,
+            ConnectError("a:25", "no answer in time", retry=True),
+            f"{LATER}correct server and port, or SSL/TLS, {ON_CARD}",
+        ),
+        (SMTP, TlsError("a:25", "not trusted", retry=False), f"correct server and port, or SSL/TLS, {ON_CARD}"),
+        (
+            M365,
+            TlsError("a:25", "not trusted", retry=False),
+            "correct server or authority in [microsoft365], or ca_file",
+        ),
+        (M365, TokenError("a", f"invalid_grant: {ANEW}", retry=False), BY_TOKEN),
+        (M365, TokenError("a", f"invalid_client: {REGISTRATION}", retry=False), None),
+    ],
+)
+def test_remedy(card, error, remedy):
+    """What to do names the place where it is done; who only has to wait is told what else it may be."""
+    finding = login_finding(card, error)
+    assert finding.level is WRONG
+    assert (finding.remedy or "").startswith(remedy or "")
+    assert (finding.remedy is None) == (remedy is None)
+    assert "None" not in (finding.remedy or "")
+
+
+@pytest.mark.parametrize("card", [SMTP, M365])
+@pytest.mark.parametrize(
+    ("tail", "words"),
+    [
+        (
+            "SmtpClientAuthentication is disabled for the Mailbox. Visit https://aka.ms/smtp_auth_disabled",
+            "for this mailbox",
+        ),
+        (
+            "SmtpClientAuthentication is disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled",
+            "administrator",
+        ),
+    ],
+)
+def test_remedy_follows_the_tail(card, tail, words):
+    """A login that the organisation forbids is not mended by another password: the same words as in an event."""
+    finding = login_finding(card, refusal(f"535 5.7.139 Authentication unsuccessful, {tail}"))
+    assert "switch on Authenticated SMTP" in finding.remedy
+    assert words in finding.remedy
+    assert finding.remedy.endswith("It is the user card of MARI.")
+
+
+def login_finding(card, error) -> Finding:
+    """What is said of a login that failed."""
+    config = Config()
+    mari = Card(code="MARI", email="mari@example.com", **card)
+    sender = resolve(mari, None, config.directo, company="acme", allow_plaintext_login=False)
+
+    def log_in() -> None:
+        raise error
+
+    return next(preflight(sender, log_in, config))

@@ -25,6 +25,9 @@ def test_csv_and_json_say_the_same(tmp_path):
         (b'{"code": "A"}', "expected a list of objects"),
         (b"[", "is not valid JSON"),
         (b"code\n\xff\n", "is not UTF-8 text"),
+        (b"code,name,name\nA,x,y\n", "the column name is there twice"),
+        (b"code,name\nA,x\n ,y\n", "row 2: code is missing"),
+        (b'[{"code": null}]', "row 1: code is missing"),
     ],
 )
 def test_mistakes_are_named(tmp_path, content, expected):
@@ -32,7 +35,7 @@ def test_mistakes_are_named(tmp_path, content, expected):
     path = tmp_path / "table"
     path.write_bytes(content)
     with pytest.raises(InputError, match=expected) as caught:
-        read_table(path, ("code", "name"))
+        read_table(path, ("code", "name"), needed=("code",))
     assert str(path) in str(caught.value)
 
 

@@ -7,7 +7,7 @@ import pytest
 from bounced.errors import InputError
 from bounced.store import people
 from bounced.store.engine import Store
-from bounced.store.people import MailSender, SmtpTls, User
+from bounced.store.people import Credential, MailSender, SmtpTls, User
 
 
 def put(store: Store, company: str, *cards: dict[str, str | None]) -> None:
@@ -83,6 +83,21 @@ def test_codes_belong_to_their_company(store: Store) -> None:
         assert len(people.users(connection)) == 3
 
 
+def test_where_something_is_kept(store: Store) -> None:
+    """For a change of keys: what was taken off again is not there."""
+    put(store, "acme", {"code": "A"}, {"code": "B"}, {"code": "C"})
+    rows = {card: found.id for card in "ABC" if (found := user(store, "acme", card))}
+    with store.writing() as connection:
+        for code, which, kept in (
+            ("A", Credential.PASSWORD, b"x"),
+            ("B", Credential.TOKEN, b"y"),
+            ("C", Credential.TOKEN, None),
+        ):
+            people.set_credential(connection, rows[code], which, kept)
+        expected = [(rows["A"], Credential.PASSWORD), (rows["B"], Credential.TOKEN)]
+        assert people.credentials(connection) == expected
+
+
 def test_users_by_email(store: Store) -> None:
     """Found in any case, in this company only; two cards with one address are both told."""
     put(store, "acme", {"code": "A", "email": "Mari@acme.example"}, {"code": "B", "email": "mari@acme.example"})
@@ -101,7 +116,9 @@ def test_users_by_email(store: Store) -> None:
     [
         ([{"name": "x"}], "needs a code"),
         ([{"code": " "}], "needs a code"),
-        ([{"code": "A"}, {"code": "A "}], "twice"),
+        ([{"code": "A"}, {"code": "A "}], "twice: A"),
+        ([{"code": "A", "name": "x\0"}], "user A: name: it has a control character"),
+        ([{"code": "A", "name": "\ud800"}], "user A: name: it has a control character"),
         ([{"code": "A", "password": "hunter2"}], "no field password"),
         ([{"code": "A", "mail_sender": "fax"}], "mail_sender is one of directo, smtp, directo-reply-to, microsoft365"),
         ([{"code": "A", "smtp_tls": "yes"}], "smtp_tls is one of ssl, starttls, none, not yes"),
