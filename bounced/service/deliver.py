@@ -107,12 +107,11 @@ def attempt(store: Store, joint: Joint, owner: str, session: Session, job: Job, 
     except (LeaseLostError, LoginError, TlsError):
         raise
     except ConnectionLostError as error:
-        if error.reply is None:
+        if error.reply is None or error.refused:  # after refusals 421 may mean nothing but these: too many errors
             put_back(joint, owner, job, retry_for, last=str(error), refusals=error.refused)
-        else:  # 421: it hung up on a refusal for now
+        else:  # it hung up on a refusal for now
             host, now = job.about.snapshot["server"]["host"], datetime.now(UTC)
-            replies = dict.fromkeys(job.recipients, error.reply) | dict(error.refused)
-            answer = Answer(server=host, recipients=replies, data=None)
+            answer = Answer(server=host, recipients=dict.fromkeys(job.recipients, error.reply), data=None)
             noting(joint, lambda connection: _note(connection, owner, job, answer, now, retry_for))
         raise
     except UncertainError as error:
