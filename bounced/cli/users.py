@@ -115,7 +115,7 @@ def check_user(
         with store.reading() as connection:
             user = _user(connection, code, company)
             sender = cards.sender_config(connection, people.company_by_id(connection, user.company_id), user, config)
-            route, account = route_of(connection, config, keyring, sender, user.company_id)
+            route, account = route_of(connection, config, sender, user.company_id)
         _check(sender, lambda: connect(route, account, store, config, keyring), config)
 
 

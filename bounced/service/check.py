@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from bounced.config import Config, Mailbox
-from bounced.errors import BouncedError, StoreError
+from bounced.errors import BouncedError, ConfigError, StoreError
 from bounced.inbox.imap import Session
 from bounced.keys import Keyring
 from bounced.send import cards
@@ -105,16 +105,20 @@ def _logins(config: Config) -> Iterator[Verdict]:
                 logins, errors = _found(connection, config)
             for error, users in errors.items():
                 yield Verdict("SMTP login", f"{error} (for {_named(users)})")
+            if logins:
+                keyring = Keyring.open(config)
             for login, users in logins.items():
-                yield _login(store, config, login, users)
+                yield _login(store, config, keyring, login, users)
+    except ConfigError as error:
+        yield Verdict("SMTP login", str(error))
     except StoreError:
         return  # the database's own line says it
 
 
-def _login(store: Store, config: Config, login: Login, users: list[str]) -> Verdict:
+def _login(store: Store, config: Config, keyring: Keyring, login: Login, users: list[str]) -> Verdict:
     what = f"SMTP login {printable(login.username)} at {login.route.host}:{login.route.port}"
     try:
-        connect(login.route, login.account, store, config, Keyring.open(config))
+        connect(login.route, login.account, store, config, keyring)
     except BouncedError as error:
         return Verdict(what, f"SMTP login of {_named(users)}: {error}")
     return Verdict(what, None, f"for {_named(users)}")
@@ -125,7 +129,6 @@ def _found(connection: Connection, config: Config) -> tuple[dict[Login, list[str
     logins: dict[Login, list[str]] = {}
     errors: dict[str, list[str]] = {}
     companies = {company.id: company for company in people.companies(connection)}
-    keyring = None
     for user in people.users(connection):
         name = f"{user.company}/{user.code}"
         try:
@@ -134,8 +137,7 @@ def _found(connection: Connection, config: Config) -> tuple[dict[Login, list[str
             sender = cards.sender_config(connection, companies[user.company_id], user, config)
             if sender.login is None:
                 continue
-            keyring = keyring or Keyring.open(config)
-            route, account = route_of(connection, config, keyring, sender, user.company_id)
+            route, account = route_of(connection, config, sender, user.company_id)
         except BouncedError as error:
             errors.setdefault(str(error), []).append(name)
         else:

@@ -1,4 +1,4 @@
-"""Opens sessions: with the route's own login, or with a token that a card has at Microsoft 365.
+"""Opens sessions, with the password or the token at Microsoft 365 that a card has.
 
 What is renewed there is kept on the card, encrypted.  It takes requests over the network: never within a transaction.
 """
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bounced.config import Config
 from bounced.keys import Keyring
 from bounced.send import cards
-from bounced.send.auth import Token
+from bounced.send.auth import Password, Token
 from bounced.send.failure import LoginError
 from bounced.send.microsoft import Application
 from bounced.send.smtp import Session
@@ -17,19 +17,28 @@ from bounced.store.people import Credential
 
 
 class Account(NamedTuple):
-    """A login at Microsoft 365."""
+    """A login; the secret itself stays on the card until it is used."""
 
     user_id: int  # row of the card that it is on
     username: str
+    which: Credential
+    version: int  # of the secret
 
 
 def open_session(session: Session, account: Account | None, store: Store, config: Config, keyring: Keyring) -> None:
     """Connects and logs in.  A token in hand that is refused is renewed once.
 
-    account  None: the route has all that is needed
-    raises   TransportError, TokenError among them; ConfigError, KeysError, InputError, StoreError
+    account  None: no login is needed
+    raises   TransportError, TokenError among them; ConfigError, StoreError; InputError: the login is gone; KeysError:
+             it cannot be decrypted
     """
     if account is None:
+        session.open()
+        return
+    if account.which is Credential.PASSWORD:
+        with store.reading() as connection:
+            password = cards.secret(connection, keyring, account.user_id, Credential.PASSWORD)
+        session.log_in_as(Password(username=account.username, password=password))
         session.open()
         return
     try:

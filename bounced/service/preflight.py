@@ -7,8 +7,8 @@ from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from bounced.config import Config, Directo
-from bounced.errors import ConfigError
-from bounced.keys import Keyring
+from bounced.errors import ConfigError, InputError
+from bounced.keys import Keyring, KeysError
 from bounced.send import recipients
 from bounced.send.dmarc import Dmarc, Policy, find_dmarc
 from bounced.send.failure import LoginError, TransportError
@@ -115,6 +115,8 @@ def _login(sender: SenderConfig, log_in: Callable[[], None]) -> Finding:
         log_in()
     except TransportError as error:
         return Finding(Level.WRONG, str(error), _login_remedy(sender, error))
+    except (InputError, KeysError) as error:  # of the card; it says what to do
+        return Finding(Level.WRONG, str(error), None)
     done = f"login as {sender.login.username}" if sender.login else "no login is needed"
     return Finding(Level.OK, f"{sender.server} can be used: {done}")
 

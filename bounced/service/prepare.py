@@ -16,7 +16,7 @@ from bounced import log as logs
 from bounced.config import Config
 from bounced.errors import BouncedError
 from bounced.keys import Keyring
-from bounced.send import auth, cards, compose, recipients, tokens
+from bounced.send import cards, compose, recipients, tokens
 from bounced.send.record import Subject
 from bounced.send.sender import SenderConfig
 from bounced.send.settings import check_mass_mail
@@ -35,7 +35,7 @@ class Way:
     """Deliveries that share connections."""
 
     route: Route
-    account: Account | None  # whose token at Microsoft 365 it needs beside the route
+    account: Account | None  # None: it needs no login
     workers: int = 0
     works: bool = False  # a server has answered a message
     sessions: set[Session] = field(default_factory=set)  # of the workers that have or make a connection
@@ -114,7 +114,7 @@ class Preparation:
         if user_id not in self._senders:
             company, config = _present(self._connection, self._config, user_id, company_id)
             row = sender_configs.keep_sender_config(self._connection, company_id, config.digest(), config.snapshot())
-            route, account = route_of(self._connection, self._config, self._keyring, config, company_id)
+            route, account = route_of(self._connection, self._config, config, company_id)
             address = recipients.envelope_address(config.envelope_sender)
             origin = compose.origin(compose.identity_of(config))
             self._senders[user_id] = _Sender(config, row, company, address, origin, route, account)
@@ -183,25 +183,21 @@ def _present(
 
 
 def route_of(
-    connection: Connection, config: Config, keyring: Keyring, sender: SenderConfig, company_id: int
+    connection: Connection, config: Config, sender: SenderConfig, company_id: int
 ) -> tuple[Route, Account | None]:
-    """Where and how a sender config connects, with the password decrypted, and whose token it needs instead.
+    """Where and how a sender config connects, and whose login it needs.
 
-    raises   InputError: the login is gone; KeysError: it cannot be decrypted
+    raises   InputError: the login is gone
     """
-    login, account = None, None
+    account = None
     if sender.login is not None:
         user_id = cards.owner_of_login(connection, company_id, sender)
-        if sender.mode is MailSender.MICROSOFT365:
-            account = Account(user_id, sender.login.username)
-        else:
-            secret = cards.secret(connection, keyring, user_id, Credential.PASSWORD)
-            login = auth.Password(username=sender.login.username, password=secret)
+        which = Credential.TOKEN if sender.mode is MailSender.MICROSOFT365 else Credential.PASSWORD
+        account = Account(user_id, sender.login.username, which, sender.login.credential)
     route = Route(
         host=sender.server.host,
         port=sender.server.port,
         tls=sender.tls,
-        login=login,
         allow_plaintext_login=config.send.allow_plaintext_login,
         ca_file=config.send.ca_file,
     )
