@@ -63,6 +63,10 @@ class ConnectionLostError(BrokenOffError):
     """The connection ended before the message did: it was surely not sent, and may be tried again."""
 
 
+class WornOutError(BrokenOffError):
+    """A connection that took other messages ended before anything was said of this one: that is tried over another."""
+
+
 class UncertainError(BrokenOffError):
     """The message went out whole, but the server's answer did not come: nobody knows whether it was taken."""
 

@@ -24,6 +24,7 @@ from bounced.send.failure import (
     TlsError,
     TransportError,
     UncertainError,
+    WornOutError,
     in_words,
     quoted,
 )
@@ -71,6 +72,7 @@ class Session:
         self._line: Line | None = None
         self._server = route.host
         self._opened = self._used = 0.0
+        self._has_sent = False
         self._cut = False
         self._awaited = False  # the reply to a message, of which nobody knows without it
 
@@ -125,6 +127,7 @@ class Session:
                 log_in(line, route.login, encrypted=encrypted)
         self._server = _first_word(hello) or _first_word(greeting) or route.host
         self._opened = self._used = self._clock()
+        self._has_sent = False
 
     def close(self) -> None:
         """Takes leave of the server; nothing where the connection is closed already."""
@@ -137,9 +140,9 @@ class Session:
 
         before_data  called when the recipients are known to the server, right before it is told the message; if it
                      raises, nothing is sent
-        raises       ConnectionLostError: surely nothing was sent, and it may be tried again; UncertainError: nobody
-                     knows; LoginError, TlsError: the server takes nothing without (RFC 4954 §6, RFC 3207 §4).  What
-                     else it refuses is no error but an answer
+        raises       ConnectionLostError: surely nothing was sent, and it may be tried again; WornOutError: the like, at
+                     once; UncertainError: nobody knows; LoginError, TlsError: the server takes nothing without (RFC
+                     4954 §6, RFC 3207 §4).  What else it refuses is no error but an answer
         """
         line = self._line
         if line is None:
@@ -163,7 +166,7 @@ class Session:
         except BrokenOffError as error:
             error.refused = {address: reply for address, reply in replies.items() if reply.final}
             raise
-        self._used = self._clock()
+        self._used, self._has_sent = self._clock(), True
         recipients = {address: replies[address] for address in envelope.recipients}
         return Answer(server=self._server, recipients=recipients, data=data)
 
@@ -171,7 +174,12 @@ class Session:
         self, line: Line, mail: str, recipients: Mapping[str, str], replies: MutableMapping[str, Reply]
     ) -> None:
         """Names the sender and the recipients; what is said of each of these goes into `replies` as it comes."""
-        reply = self._command(line, "MAIL", mail)
+        try:
+            reply = self._command(line, "MAIL", mail)
+        except ConnectionLostError as error:
+            if self._has_sent:  # many servers take so many messages over one
+                raise WornOutError(error.place, error.what, retry=True, reply=error.reply) from None
+            raise
         if reply.code == 530:
             self.close()
             kind = TlsError if "TLS" in reply.text.upper() else LoginError

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from bounced import log as logs
 from bounced.errors import InputError, LeaseLostError, StoreError
 from bounced.send.envelope import Envelope
-from bounced.send.failure import ConnectionLostError, LoginError, TlsError, UncertainError
+from bounced.send.failure import ConnectionLostError, LoginError, TlsError, UncertainError, WornOutError
 from bounced.send.record import Subject, record
 from bounced.send.refusal import evidence_of, given_up, refused
 from bounced.send.reply import Reply
@@ -90,8 +90,8 @@ def attempt(store: Store, joint: Joint, owner: str, session: Session, job: Job, 
     """Tries a delivery and notes what became of it.
 
     raises   StoreError: nothing can be noted, for long; LeaseLostError: another daemon has it; ConnectionLostError: it
-             was put back into the queue, and the session is of no more use; LoginError, TlsError: nothing at all goes
-             over the session, and the delivery is still claimed
+             was put back into the queue, and the session is of no more use; WornOutError, LoginError, TlsError: nothing
+             at all goes over the session, and the delivery is still claimed
     """
     number = job.claimed.id
     begun = False  # whether the message may be on its way
@@ -104,7 +104,7 @@ def attempt(store: Store, joint: Joint, owner: str, session: Session, job: Job, 
 
     try:
         answer = session.send(*job.letter(store), before_data=sending)
-    except (LeaseLostError, LoginError, TlsError):
+    except (LeaseLostError, WornOutError, LoginError, TlsError):
         raise
     except ConnectionLostError as error:
         if error.reply is None or error.refused:  # after refusals 421 may mean nothing but these: too many errors

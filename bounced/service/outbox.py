@@ -17,7 +17,7 @@ from bounced import log as logs
 from bounced.config import Config
 from bounced.errors import BouncedError, LeaseLostError, StoreError
 from bounced.keys import Keyring
-from bounced.send.failure import ConnectError, ConnectionLostError, LoginError, TlsError, TransportError
+from bounced.send.failure import ConnectError, ConnectionLostError, LoginError, TlsError, TransportError, WornOutError
 from bounced.send.limiter import Limiter
 from bounced.send.microsoft import TokenError
 from bounced.send.record import record
@@ -268,23 +268,28 @@ class Outbox:
 
     def _try(self, session: Session, way: Way, job: Job, retry_for: timedelta) -> bool:
         """Whether the way is open for another one, whatever became of this one."""
-        refused = False
+        held = False  # for another connection
         try:
             attempt(self._store, self._joint, self._owner, session, job, retry_for)
             if not way.works:
                 noting(self._joint, lambda connection: sender_configs.resume(connection, way.configs))
                 way.works = True
+        except WornOutError as error:
+            held = True
+            way.jobs.appendleft(job)
+            log.info("connection worn out", server=way.route.host, error=str(error))
         except (LoginError, TlsError) as error:
-            refused = True
+            held = True
             way.jobs.appendleft(job)
             self._fail(session, way, error, retry_for)
+            return False
         except (LeaseLostError, ConnectionLostError) as error:
             log.warning("message not sent", outbound=str(job.about.outbound_id), error=str(error))
         finally:
-            if not refused:
+            if not held:
                 with self._lock:
                     self._held.discard(job.claimed.id)
-        return not refused
+        return True
 
     def _open(self, session: Session, way: Way, config: Config, keyring: Keyring) -> bool:
         """Whether there is a connection."""
