@@ -70,8 +70,6 @@ def submit(
     everybody = _everybody(letter)
     left_out = suppressions.among(connection, owner.id, everybody) if owner.suppress else set()
     wanted = [address for address in everybody if address not in left_out]
-    if not wanted:
-        raise LetterError("recipients", "none is left: all of them are on the company's suppression list")
     now, outbound_id = datetime.now(UTC), new_id()
     message_id = compose.message_id(outbound_id, sender.from_address.rpartition("@")[2])
     raw = compose.compose(letter, message_id=message_id, trace=str(outbound_id), date=now)
@@ -118,7 +116,7 @@ def _everybody(letter: Letter) -> list[str]:
 
 
 def _transactions(addresses: Sequence[str], sender: SenderConfig, config: Config) -> list[list[str]]:
-    """Whom each SMTP transaction is for: with VERP each address comes back by itself."""
+    """Whom each SMTP transaction is for: with VERP each address comes back by itself.  None, where nobody is left."""
     if sender.mode is MailSender.DIRECTO_REPLY_TO and config.directo.envelope == "verp":
         return [[address] for address in addresses]
-    return [list(addresses)]
+    return [list(addresses)] if addresses else []

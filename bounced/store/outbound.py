@@ -109,7 +109,7 @@ def put(
 ) -> list[int]:
     """Queue a message.
 
-    transactions  the recipients of each delivery
+    transactions  the recipients of each delivery; none: there is nobody left to send it to
     suppressed    recipients that are left out; the first delivery remembers them
     returns       the numbers of the deliveries
     """
@@ -117,9 +117,11 @@ def put(
     connection.execute(insert(tables.RawOutbound), {"outbound_id": message.id, "data": pack(raw)})
     add_keys(connection, message.company_id, message.id, [message.message_id])
     numbers: list[int] = []
-    for addresses in transactions:
-        queued = {"outbound_id": message.id, "state": State.QUEUED.value, "due_at": message.created_at, "tries": 0}
-        number = connection.execute(insert(tables.Delivery).values(queued).returning(tables.Delivery.id)).scalar_one()
+    for addresses in transactions or [()]:
+        state, ended_at = (State.QUEUED, None) if addresses else (State.DONE, message.created_at)
+        at = {"due_at": message.created_at, "ended_at": ended_at, "tries": 0}
+        values = {"outbound_id": message.id, "state": state.value, **at}
+        number = connection.execute(insert(tables.Delivery).values(values).returning(tables.Delivery.id)).scalar_one()
         numbers.append(number)
         _put_recipients(connection, message, number, addresses, RecipientState.QUEUED)
     _put_recipients(connection, message, numbers[0], suppressed, RecipientState.SUPPRESSED)

@@ -16,7 +16,7 @@ from bounced.keys import Keyring
 from bounced.model import Event
 from bounced.send import Attachment, Letter, cards, refusal, submit
 from bounced.service.outbox import Outbox
-from bounced.store import events, history, people, tables
+from bounced.store import events, history, people, suppressions, tables
 from bounced.store.engine import Store
 from bounced.store.history import Waiting
 from bounced.store.people import Credential
@@ -175,6 +175,48 @@ def test_no_token(desk: Desk, keys: str) -> None:
     (event,) = desk.events()
     assert (event.report.cause, event.report.rule) == (Cause.LOGIN_FAILED, refusal.NO_TOKEN)
     assert ("client_id" if keys == KEY else "cannot be decrypted") in (event.report.diagnostic or "")
+
+
+def test_a_password_that_cannot_be_decrypted(desk: Desk, start_script: Start) -> None:
+    """The key is gone: a login that fails, told once, and the card is named; the message waits."""
+    server = start_script(AUTH)
+    desk.own_server("MARI", server)
+    sent = desk.submit()
+    desk.keyring = Keyring([NEWER])
+    for _ in range(2):
+        desk.drain()
+    (event,) = desk.events()
+    assert (event.report.cause, event.report.recipient) == (Cause.LOGIN_FAILED, None)
+    assert "the password on the user card of MARI cannot be decrypted" in (event.report.diagnostic or "")
+    assert desk.states(sent) == {TO: "queued"}
+    assert server.lines == []
+
+
+@pytest.mark.parametrize("goodbye", [b"421 4.7.0 Too many messages in this connection\r\n" + END, END])
+def test_so_many_messages_a_connection(desk: Desk, start_script: Start, goodbye: bytes) -> None:
+    """What a server does not take over one connection it gets over the next one, at once and without any event."""
+    fine = b"250 fine\r\n"
+    server = start_script({"MAIL": in_turn(fine, fine, goodbye, fine, fine, goodbye, fine)})
+    desk.through(server.port)
+    sent = [desk.submit() for _ in range(5)]
+    desk.drain()
+    assert [desk.states(one) for one in sent] == [{TO: "accepted"}] * 5
+    assert (server.verbs().count("EHLO"), desk.events(), desk.waiting()) == (3, [], [])
+
+
+def test_everybody_is_suppressed(desk: Desk, start_script: Start) -> None:
+    """Nothing is sent, and the event says why the mail did not arrive."""
+    server = start_script()
+    desk.through(server.port)
+    with desk.store.writing() as connection:
+        people.set_company(connection, desk.company, suppress=True)
+        suppressions.add(connection, desk.company, TO, datetime.now(UTC))
+    sent = desk.submit()
+    desk.drain()
+    (event,) = desk.events()
+    assert (event.report.cause, event.report.recipient, event.match.outbound_id) == (Cause.SUPPRESSED, TO, sent)
+    assert desk.states(sent) == {TO: "suppressed"}
+    assert (server.lines, desk.waiting()) == ([], [])
 
 
 def test_a_card_that_is_changed_back(desk: Desk, start_script: Start) -> None:
