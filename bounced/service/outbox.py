@@ -42,11 +42,11 @@ ENOUGH = 100
 """Deliveries that one way has in hand when more are claimed for it, so that its connections go on."""
 MOST_HELD = 20_000
 """Deliveries in hand; of each only what is said of it is in memory, the message itself while it is sent."""
-CONNECTIONS = 8
+CONNECTIONS = 12
 """Of one way at a time."""
 PER_CONNECTION = 20
 """Deliveries for which another connection is worth its while."""
-WORKERS = 64
+WORKERS = 100
 """So many connections: servers that hardly answer, eight of them even, leave some for the others."""
 LEASE = timedelta(minutes=10)
 """How long a delivery stays with a daemon that is not heard of."""
