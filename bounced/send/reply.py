@@ -1,10 +1,12 @@
 """What an SMTP server answers (RFC 5321 §4.2), as it came, but safe to keep and to show."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 MAX_TEXT = 2_000  # characters kept of one reply; longer ones are cut
 SHORTEST_SECRET = 4  # characters; what is shorter is found in any text
+TOO_MANY_RECIPIENTS = re.compile(r"5\.5\.3\b|too many recipients", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +27,8 @@ class Reply:
 
     @property
     def temporary(self) -> bool:
-        """Whether it is a no that may become a yes."""
-        return self.code // 100 == 4
+        """Whether it is a no that may become a yes: so is the 552 for too many recipients (RFC 5321 §4.5.3.1.10)."""
+        return self.code // 100 == 4 or (self.code == 552 and bool(TOO_MANY_RECIPIENTS.search(self.text)))
 
     @property
     def final(self) -> bool:
