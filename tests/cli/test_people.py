@@ -2,6 +2,7 @@
 
 import io
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ def test_who_types_a_password_keeps_nobody_waiting(bounced, monkeypatch):
 
     class Typing(io.StringIO):
         def readline(self, *_limit: int) -> str:
-            with sqlite3.connect(DATABASE, timeout=0) as other:
+            with closing(sqlite3.connect(DATABASE, timeout=0)) as other:
                 other.execute("BEGIN IMMEDIATE")
             return "secret\n"
 
