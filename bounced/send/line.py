@@ -14,6 +14,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from bounced.send.failure import LineError
 from bounced.send.reply import Reply, from_server
@@ -70,12 +71,18 @@ class Line(smtplib.SMTP):
         self._context: ssl.SSLContext | None = None
         self._buffer = bytearray()
         self._ends = 0.0
-        self._is_cut = False
+        self._is_cut = self._is_handed_over = False
+        self._cutting = Lock()
 
     def cut(self) -> None:
-        """From another thread: every wait ends at once, and none begins."""
-        self._is_cut = True
-        if sock := self.sock:
+        """From another thread: every wait ends at once, and none begins.
+
+        But that for the reply to a message goes on: without it nobody knows what became of it.
+        """
+        with self._cutting:
+            self._is_cut = True
+            sock = None if self._is_handed_over else self.sock
+        if sock:
             with suppress(OSError):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not TLS's own, which is not made for two threads
 
@@ -108,12 +115,17 @@ class Line(smtplib.SMTP):
         """The message, after the server's yes to DATA, with its final dot."""
         self._begin(self._timeouts.transfer)
         self.send(_dotted(content))
+        with self._cutting:
+            self._raise_if_cut()
+            self._is_handed_over = True
         self.send(b".\r\n")
 
     def answer(self) -> Reply:
         """The reply to the message."""
         self._begin(self._timeouts.end)
-        return self._reply(*self.getreply())
+        reply = self._reply(*self.getreply())
+        self._is_handed_over = False
+        return reply
 
     def end(self, *, politely: bool) -> None:
         """Closes the connection, `politely` after a QUIT."""
@@ -196,10 +208,14 @@ class Line(smtplib.SMTP):
 
     def _begin(self, seconds: float) -> None:
         """Begins a step that may take so long."""
-        if self._is_cut:
-            raise LineError("the connection was cut")
+        self._raise_if_cut()
         self._no_early_words()
         self._ends = time.monotonic() + seconds
+
+    def _raise_if_cut(self) -> None:
+        """Not while the reply to a message is waited for."""
+        if self._is_cut and not self._is_handed_over:
+            raise LineError("the connection was cut")
 
     def _left(self) -> float:
         """Seconds that are left of the step."""

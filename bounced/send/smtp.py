@@ -74,13 +74,12 @@ class Session:
         self._opened = self._used = 0.0
         self._has_sent = False
         self._cut = False
-        self._awaited = False  # the reply to a message, of which nobody knows without it
 
     def cut(self) -> None:
         """From another thread, for good: whatever it waits for is over, unless that is the reply to a message."""
         self._cut = True
-        if self._line and not self._awaited:
-            self._line.cut()
+        if line := self._line:
+            line.cut()
 
     def log_in_as(self, login: Login) -> None:
         """With which login it opens the next time."""
@@ -202,12 +201,10 @@ class Session:
             return reply
         with self._step("the message", ConnectionLostError):
             line.write(content)  # where not all of it can be written, its end was not
-        self._awaited = True
         with self._step("after the message", UncertainError):
             reply = line.answer()
             if reply.code not in YES and reply.code not in NO:
                 raise LineError(f"the server's answer makes no sense: {quoted(reply)}")
-        self._awaited = False
         if reply.code == 421:
             self._drop()
         return reply

@@ -29,6 +29,7 @@ from bounced.send.failure import (
     TlsError,
     TransportError,
     UncertainError,
+    WornOutError,
 )
 from bounced.send.line import Line, Timeouts, wire_form
 from bounced.send.reply import MAX_TEXT, from_server
@@ -411,6 +412,21 @@ def test_lost_within_the_message(start_script: Start) -> None:
         assert "in time" in str(error)
     finally:
         over.set()
+
+
+def test_cut_right_behind_the_final_dot(start_script: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has the message: its reply is waited for, and then the connection is over."""
+    write = Line.send
+
+    def cut_behind_the_dot(line: Line, data: object) -> None:
+        write(line, data)
+        if data == b".\r\n":
+            session.cut()
+
+    monkeypatch.setattr(Line, "send", cut_behind_the_dot)
+    with opened(start_script()) as session:
+        assert send(session).recipients["jaan@example.org"].accepted
+        failure(lambda: send(session), WornOutError)
 
 
 def test_a_slow_reader_does_not_hold_a_thread(start_script: Start) -> None:
