@@ -213,7 +213,7 @@ def _matched(known: Match, way: str, found: Sent, report: Report) -> Match:
     """
     named = _named(report)
     row = next((found.recipients[address] for address in named if address in found.recipients), None)
-    failed = found.recipients.get(_key(report.final_recipient or report.recipient or ""))
+    failed = found.recipients.get(address_key(report.final_recipient or report.recipient or ""))
     only = next(iter(found.recipients.values())) if len(found.recipients) == 1 else None
     mode = found.snapshot.get("mode")
     return replace(
@@ -248,10 +248,10 @@ def _comparable(subject: str) -> str:
 def _named(report: Report) -> list[str]:
     """The addresses that the report is about, as they are compared: the one that was written to first."""
     told = (report.recipient, report.original_recipient, report.final_recipient)
-    return list(dict.fromkeys(_key(address) for address in told if address))
+    return list(dict.fromkeys(address_key(address) for address in told if address))
 
 
-def _key(address: str) -> str:
+def address_key(address: str) -> str:
     """An address as it is compared: servers that know SMTPUTF8 tell domains in their own letters, too."""
     with suppress(InputError):
         return email_key(address if address.isascii() else envelope_address(address))
