@@ -27,6 +27,7 @@ from bounced.store import people, sent
 from bounced.store.people import email_key
 from bounced.store.sent import Sent
 from parsers.report import Evidence, Report
+from parsers.sender import is_marked
 
 COMPANY = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """What the local part of an event address may be before a "+": it becomes a company's name."""
@@ -233,11 +234,13 @@ def _matched(known: Match, way: str, found: Sent, report: Report) -> Match:
 def _is_another(found: Sent, evidence: Evidence) -> bool:
     """Whether the returned message is another than `found`: its id, which a server may have replaced, and its subject.
 
-    The ERP, or the user's own mail program, writes to the same people.
+    The ERP, or the user's own mail program, writes to the same people, and there "Re:" and "Fwd:" about what we sent.
     """
     told, ours = evidence.original_subject, found.subject
     if evidence.original_message_id is None or told is None or ours is None:
         return False
+    if is_marked(told) and not is_marked(ours):
+        return True
     return _comparable(ours)[:MAX_COMPARED] not in _comparable(told)  # a server may have put "[SPAM]" in front
 
 
