@@ -131,6 +131,11 @@ def is_answer(mail: Mail) -> bool:
     return ANSWERS.match(headers.get("subject") or "") is not None
 
 
+def is_marked(subject: str) -> bool:
+    """Whether a subject says that the mail answers or passes on another."""
+    return ANSWERS.match(subject) is not None or FORWARDS.match(subject) is not None
+
+
 def is_passed_on(mail: Mail, in_front: str = "") -> bool:
     """Whether a person forwards or quotes what reads like a notice, to ask about it: so that it is none of ours.
 

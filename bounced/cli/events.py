@@ -109,9 +109,9 @@ def show(
         if raw:
             _print_raw(stored.raw(connection, wanted))
             return
-        message, recipient = event.match.outbound_id, event.report.recipient
-        way = story.timeline(connection, message, recipient) if message else []
-    lines(_told(event, configuration(context).directo, way))
+        message, written_to = event.match.outbound_id, story.written_to(connection, event)
+        way = story.timeline(connection, message, written_to) if message else []
+    lines(_told(event, configuration(context).directo, written_to, way))
 
 
 def _print_raw(message: bytes | None) -> None:
@@ -124,7 +124,9 @@ def _print_raw(message: bytes | None) -> None:
         sys.stdout.buffer.write(message)
 
 
-def _told(event: "Event", directo: "Directo", way: "list[tuple[datetime, str]]") -> Iterator[str]:
+def _told(
+    event: "Event", directo: "Directo", written_to: str | None, way: "list[tuple[datetime, str]]"
+) -> Iterator[str]:
     from bounced.model import iso
     from parsers.causes import texts
 
@@ -137,12 +139,14 @@ def _told(event: "Event", directo: "Directo", way: "list[tuple[datetime, str]]")
 
     yield f"{report.kind.value} {event.id}"
     yield ""
-    if said := story.sentence(event):
+    if said := story.sentence(event, written_to):
         yield f"{said}."
         yield ""
+    recipient, named = written_to or report.recipient, report.final_recipient or report.recipient
+    other = named if named and named.lower() != (recipient or "").lower() else None
     yield from facts(
-        ("Recipient", report.recipient),
-        ("Forwarded to", report.final_recipient if report.final_recipient != report.recipient else None),
+        ("Recipient", recipient),
+        ("Answered by" if report.kind.value == "auto-reply" else "Forwarded to", other),
         ("Subject", evidence.original_subject or evidence.subject),
         ("Document", match.document),
         ("Company", match.company),
@@ -166,7 +170,7 @@ def _told(event: "Event", directo: "Directo", way: "list[tuple[datetime, str]]")
             ("What happened", told.explanation),
             ("Who must act", told.who_name),
             ("What to do", told.remedy),
-            ("Write again", word("no, not to this address") if report.permanent else None),
+            ("Write again", word("no, not to this address") if report.permanent and not other else None),
         )
     if match.sender_config:
         yield ""

@@ -28,6 +28,9 @@ HAPPENED = {
     "auto-reply": "{mail} was answered by a program",
 }
 """What an event of each kind says; of the others there is nothing to tell."""
+UNDELIVERED = "{mail} was not delivered"
+UNREFUSED = frozenset({"suppressed", "delivery-expired", "network-failure", "domain-unknown", "domain-accepts-no-mail"})
+"""Causes of a bounce by which nobody has refused the mail: no server was asked, or none was there."""
 FED_BACK = "{mail} was reported by the receiving side"
 """What feedback says that is no complaint."""
 
@@ -62,8 +65,26 @@ def settings(snapshot: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "Reply-To", sender.reply_to
 
 
-def sentence(event: "Event") -> str | None:
-    """What happened to what, sent how; None where nothing is known of it.
+def written_to(connection: "Connection", event: "Event") -> str | None:
+    """Whom the message went to that an event is about, as far as it is known.
+
+    A notice may name nobody, or only whom the mail was forwarded to: of a message to several nobody knows then.
+    """
+    from bounced.service.correlate import address_key
+    from bounced.store import history
+
+    named, message = event.report.recipient, event.match.outbound_id
+    if message is None or event.source.startswith("smtp:"):  # what happens at sending time names whom it is about
+        return named
+    fates = history.fate(connection, message)
+    if not fates or address_key(named or "") in {address_key(one.address) for one in fates}:
+        return named
+    sent_to = [one.address for one in fates if one.state != "suppressed"]
+    return sent_to[0] if len(sent_to) == 1 else None
+
+
+def sentence(event: "Event", recipient: str | None) -> str | None:
+    """What happened to what, sent to whom and how; None where nothing is known of it.
 
     "Invoice 1042 to accounts@customer.example, sent by MARI through ... (server own, user name own) was refused: ..."
     """
@@ -75,8 +96,8 @@ def sentence(event: "Event") -> str | None:
         return None
     incident = report.recipient is None and event.source.startswith("smtp:")  # nothing can be sent that way
     mail = word("Mail") if incident else match.document or report.evidence.original_subject or word("A message")
-    if report.recipient:
-        mail = word("{mail} to {recipient}").format(mail=mail, recipient=report.recipient)
+    if recipient:
+        mail = word("{mail} to {recipient}").format(mail=mail, recipient=recipient)
     if sender := sender_config(match.sender_config):
         told = sender.in_words(word)
     else:
@@ -84,7 +105,10 @@ def sentence(event: "Event") -> str | None:
     mail = f"{mail}, {told}" if match.matched_by != "reply-to" else f"{mail}, {word('presumably')} {told}"
     if report.kind.value == "complaint" and not complains(report):
         return f"{word(FED_BACK).format(mail=mail)}: {report.feedback_type}"
-    happened = word("{mail} cannot be sent" if incident else HAPPENED[report.kind.value]).format(mail=mail)
+    happened = "{mail} cannot be sent" if incident else HAPPENED[report.kind.value]
+    if report.kind.value == "bounce" and report.cause in UNREFUSED and not incident:
+        happened = UNDELIVERED
+    happened = word(happened).format(mail=mail)
     if report.cause is None:
         return happened
     return f"{happened}: {texts.describe(report.cause, language(), rule=report.rule).title}"
@@ -110,6 +134,7 @@ def timeline(connection: "Connection", outbound_id: "UUID", recipient: str | Non
             report = event.report
             why = report.cause or report.feedback_type
             told.append((event.received_at, _joined(report.kind.value, report.recipient, why, event.id)))
+    told += [(one.noticed_at, _joined(one.address, word(one.state))) for one in shown if one.noticed_at]
     return sorted(told, key=lambda one: one[0])
 
 

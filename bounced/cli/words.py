@@ -5,6 +5,7 @@ import os
 ESTONIAN = {
     "Recipient": "Saaja",
     "Forwarded to": "Edasi suunatud",
+    "Answered by": "Vastas",
     "Subject": "Teema",
     "Document": "Dokument",
     "Company": "Ettevõte",
@@ -43,6 +44,7 @@ ESTONIAN = {
     "yes: not all of the message was read": "jah: kirja ei loetud lõpuni",
     "no, not to this address": "ei, sellele aadressile mitte",
     "{mail} was refused": "{mail} lükati tagasi",
+    "{mail} was not delivered": "{mail} jäi kohale toimetamata",
     "{mail} is delayed": "{mail} viibib",
     "{mail} was delivered": "{mail} toimetati kohale",
     "{mail} was passed on to a server that tells no more": "{mail} anti edasi serverile, mis rohkem ei teata",

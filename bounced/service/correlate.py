@@ -27,6 +27,7 @@ from bounced.store import people, sent
 from bounced.store.people import email_key
 from bounced.store.sent import Sent
 from parsers.report import Evidence, Report
+from parsers.sender import is_marked
 
 COMPANY = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """What the local part of an event address may be before a "+": it becomes a company's name."""
@@ -213,7 +214,7 @@ def _matched(known: Match, way: str, found: Sent, report: Report) -> Match:
     """
     named = _named(report)
     row = next((found.recipients[address] for address in named if address in found.recipients), None)
-    failed = found.recipients.get(_key(report.final_recipient or report.recipient or ""))
+    failed = found.recipients.get(address_key(report.final_recipient or report.recipient or ""))
     only = next(iter(found.recipients.values())) if len(found.recipients) == 1 else None
     mode = found.snapshot.get("mode")
     return replace(
@@ -233,11 +234,13 @@ def _matched(known: Match, way: str, found: Sent, report: Report) -> Match:
 def _is_another(found: Sent, evidence: Evidence) -> bool:
     """Whether the returned message is another than `found`: its id, which a server may have replaced, and its subject.
 
-    The ERP, or the user's own mail program, writes to the same people.
+    The ERP, or the user's own mail program, writes to the same people, and there "Re:" and "Fwd:" about what we sent.
     """
     told, ours = evidence.original_subject, found.subject
     if evidence.original_message_id is None or told is None or ours is None:
         return False
+    if is_marked(told) and not is_marked(ours):
+        return True
     return _comparable(ours)[:MAX_COMPARED] not in _comparable(told)  # a server may have put "[SPAM]" in front
 
 
@@ -248,10 +251,10 @@ def _comparable(subject: str) -> str:
 def _named(report: Report) -> list[str]:
     """The addresses that the report is about, as they are compared: the one that was written to first."""
     told = (report.recipient, report.original_recipient, report.final_recipient)
-    return list(dict.fromkeys(_key(address) for address in told if address))
+    return list(dict.fromkeys(address_key(address) for address in told if address))
 
 
-def _key(address: str) -> str:
+def address_key(address: str) -> str:
     """An address as it is compared: servers that know SMTPUTF8 tell domains in their own letters, too."""
     with suppress(InputError):
         return email_key(address if address.isascii() else envelope_address(address))

@@ -145,7 +145,7 @@ def _is_notice(mail: Mail, text: str, *, failure: bool) -> bool:
     From a mail server's address a failure's subject is enough, or an SMTP reply, or words of failure.  Nobody's address
     is that of vacation replies too, and of shops, banks and couriers: what failed has to be a mail.  On a mailing list,
     or from any other address, a subject may be anybody's: there the text has to begin like a notice, and the mail must
-    be no answer.
+    be no answer.  Whoever sends an invoice back, for it is not in order, returns a mail too.
     """
     headers = mail.headers
     subject = headers.get("subject") or ""
@@ -167,7 +167,9 @@ def _is_notice(mail: Mail, text: str, *, failure: bool) -> bool:
         return (failure or best_reply(text) is not None or states_failure(text)) and not autoreply.parse(mail)
     if is_passed_on(mail) or not states_failure(text):
         return False
-    return _returns_ours(mail) or FORMAL.search(text, 0, SUMMARY * 4) is not None
+    if FORMAL.search(text, 0, SUMMARY * 4):
+        return True
+    return _returns_ours(mail) and (best_reply(text) is not None or states_failure(text, of_mail=True))
 
 
 def _returns_ours(mail: Mail) -> bool:

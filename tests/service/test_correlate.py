@@ -264,6 +264,9 @@ def test_several_messages_to_one_recipient(office):
         ("x@erp.example.net", "Reminder", False),
         (None, "Reminder", True),  # an id would tell; a subject alone may have been changed
         ("x@erp.example.net", "[SPAM?]  INVOICE", True),
+        ("x@erp.example.net", "Fwd: Invoice", False),
+        ("x@erp.example.net", "RE: Invoice", False),
+        (None, "Re: Invoice", True),
         ("x@erp.example.net", None, True),
     ],
 )
