@@ -23,10 +23,11 @@ from bounced.send.refusal import evidence_of, given_up, refused
 from bounced.send.reply import Reply
 from bounced.send.smtp import TIMEOUTS, Answer, Session
 from bounced.service import consequences
-from bounced.store import outbound
+from bounced.store import deliveries, outbound
+from bounced.store.deliveries import Claimed, Recipient
 from bounced.store.engine import Store
 from bounced.store.joint import Joint
-from bounced.store.outbound import Claimed, Recipient, RecipientState, State
+from bounced.store.outbound import RecipientState, State
 from parsers.report import Evidence, Report
 
 log = logs.get(__name__)
@@ -99,7 +100,7 @@ def attempt(store: Store, joint: Joint, owner: str, session: Session, job: Job, 
     def sending() -> None:
         nonlocal begun
         until = datetime.now(UTC) + LONGEST_SENDING
-        joint.write(lambda connection: outbound.begin_sending(connection, number, owner, until))
+        joint.write(lambda connection: deliveries.begin_sending(connection, number, owner, until))
         begun = True
 
     try:
@@ -182,8 +183,8 @@ def _leave_uncertain(joint: Joint, owner: str, job: Job, error: str, refusals: M
     left = job.recipients.keys() - refusals.keys()
 
     def note(connection: Connection) -> None:
-        outbound.finish(connection, job.claimed.id, owner, State.UNCERTAIN, now, error=error)
-        outbound.set_recipients(connection, job.rows(left), RecipientState.UNCERTAIN, None, now)
+        deliveries.finish(connection, job.claimed.id, owner, State.UNCERTAIN, now, error=error)
+        deliveries.set_recipients(connection, job.rows(left), RecipientState.UNCERTAIN, None, now)
         _note_refusals(connection, job, refusals, now)
 
     noting(joint, note)
@@ -202,7 +203,7 @@ def _note(connection: Connection, owner: str, job: Job, answer: Answer, now: dat
     waiting = {address: reply for address, reply in answer.recipients.items() if reply.temporary}
     refusals = {address: reply for address, reply in answer.recipients.items() if reply.final}
     if accepted and answer.data:
-        outbound.set_recipients(connection, job.rows(accepted), RecipientState.ACCEPTED, str(answer.data), now)
+        deliveries.set_recipients(connection, job.rows(accepted), RecipientState.ACCEPTED, str(answer.data), now)
         outbound.add_keys(connection, job.about.company_id, job.about.outbound_id, ids_in(answer.data))
     reports = _refuse(connection, job, refusals, answer.server, now, final=True)
     if waiting:
@@ -213,7 +214,7 @@ def _note(connection: Connection, owner: str, job: Job, answer: Answer, now: dat
         if queue_again(connection, owner, claimed, job.about, left, now, retry_for, last=last):
             reports += _refuse(connection, job, waiting, answer.server, now, final=False)
     else:
-        outbound.finish(connection, job.claimed.id, owner, State.DONE, now)
+        deliveries.finish(connection, job.claimed.id, owner, State.DONE, now)
     consequences.at_sending(connection, record(connection, job.about, reports, now))
 
 
@@ -224,7 +225,7 @@ def _refuse(
     state = RecipientState.REFUSED if final else RecipientState.DELAYED
     reports = []
     for address, reply in replies.items():
-        outbound.set_recipients(connection, job.rows([address]), state, f"{reply.code} {reply.text}", now)
+        deliveries.set_recipients(connection, job.rows([address]), state, f"{reply.code} {reply.text}", now)
         recipient = job.recipients[address]
         if final or not recipient.delayed:
             reports.append(
@@ -258,10 +259,10 @@ def queue_again(
     """
     due_at = now + back_off(claimed.tries)
     if due_at <= claimed.message.created_at + retry_for:
-        outbound.postpone(connection, claimed.id, owner, due_at, error=last)
+        deliveries.postpone(connection, claimed.id, owner, due_at, error=last)
         return True
-    outbound.finish(connection, claimed.id, owner, State.DONE, now, error=last)
-    outbound.set_recipients(connection, [one.row for one in left], RecipientState.REFUSED, last, now)
+    deliveries.finish(connection, claimed.id, owner, State.DONE, now, error=last)
+    deliveries.set_recipients(connection, [one.row for one in left], RecipientState.REFUSED, last, now)
     known = evidence(claimed)
     record(connection, about, [given_up(one.address, last=last, evidence=known) for one in left], now)
     return False

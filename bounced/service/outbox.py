@@ -26,7 +26,7 @@ from bounced.service.deliver import Job, attempt, back_off, noting, queue_again
 from bounced.service.incident import incident
 from bounced.service.login import Account, open_session
 from bounced.service.prepare import Preparation, Way, mended, use_mended
-from bounced.store import outbound, sender_configs
+from bounced.store import deliveries, sender_configs
 from bounced.store.engine import Store
 from bounced.store.joint import Joint
 
@@ -128,21 +128,21 @@ class Outbox:
             self._look_for_mended_cards(config, now)
             self._looked = elapsed
         with self._store.writing() as connection:
-            gone = {owner for owner in outbound.owners(connection) if lease.is_gone(owner)}
+            gone = {owner for owner in deliveries.owners(connection) if lease.is_gone(owner)}
             with self._lock:
                 held = set(self._held)
                 excluded = {row for row, until in self._resting.items() if until > elapsed}
                 excluded.update(*(way.configs for way in self._ways.values() if len(way.jobs) >= ENOUGH))
             limit = min(AT_A_TIME, MOST_HELD - len(held))
-            back, uncertain = outbound.recover(connection, now, gone=gone, owner=self._owner, held=held)
+            back, uncertain = deliveries.recover(connection, now, gone=gone, owner=self._owner, held=held)
             if elapsed - self._renewed >= LEASE.total_seconds() / 4:
-                outbound.renew(connection, self._owner, now + LEASE)
+                deliveries.renew(connection, self._owner, now + LEASE)
                 self._renewed = elapsed
             excluded |= set(sender_configs.paused(connection, now))
-            claimed = outbound.claim(connection, self._owner, now, now + LEASE, limit, excluded=excluded)
+            claimed = deliveries.claim(connection, self._owner, now, now + LEASE, limit, excluded=excluded)
             # another daemon took it from a worker of ours that is still at it: when that is over, it is tried again
             twice = {one.id for one in claimed} & held
-            outbound.give_back(connection, twice, self._owner, due_at=now + LEASE)
+            deliveries.give_back(connection, twice, self._owner, due_at=now + LEASE)
             ways = Preparation(connection, config, keyring, self._owner).ways(
                 one for one in claimed if one.id not in twice
             )
@@ -188,7 +188,7 @@ class Outbox:
                 rest = [job.claimed.id for job in _rest(way)]
         try:
             if rest:
-                noting(self._joint, lambda connection: outbound.give_back(connection, rest, self._owner))
+                noting(self._joint, lambda connection: deliveries.give_back(connection, rest, self._owner))
         except BouncedError as error:
             log.error("sending failed", server=way.route.host, error=str(error))  # it is recovered
         with self._lock:

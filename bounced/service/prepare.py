@@ -24,7 +24,7 @@ from bounced.send.smtp import Route, Session
 from bounced.service.deliver import Job, queue_again
 from bounced.service.login import Account
 from bounced.store import people, sender_configs
-from bounced.store.outbound import Claimed
+from bounced.store.deliveries import Claimed
 from bounced.store.people import Credential, MailSender
 
 log = logs.get(__name__)
