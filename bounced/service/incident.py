@@ -3,8 +3,7 @@
 Sources: RFC 5321 §4.2 (replies), RFC 4954 §6 (refused logins).
 """
 
-from bounced.send.failure import ConnectError, LoginError, TlsError, TransportError
-from bounced.send.microsoft import TokenError
+from bounced.send.failure import ConnectError, LoginError, TlsError, TokenError, TransportError
 from bounced.send.refusal import AT_SENDING, NO_TOKEN, UNREACHABLE, refused
 from bounced.service.deliver import Job, evidence
 from bounced.store.people import MailSender

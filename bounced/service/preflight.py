@@ -11,9 +11,9 @@ from bounced.errors import ConfigError, InputError
 from bounced.keys import Keyring, KeysError
 from bounced.send import recipients
 from bounced.send.dmarc import Dmarc, Policy, find_dmarc
-from bounced.send.failure import LoginError, TransportError
+from bounced.send.failure import LoginError, TokenError, TransportError
 from bounced.send.line import Timeouts
-from bounced.send.microsoft import ANEW, TokenError
+from bounced.send.microsoft import ANEW
 from bounced.send.refusal import refused
 from bounced.send.resolver import DnsError, Resolver
 from bounced.send.sender import SenderConfig

@@ -4,8 +4,8 @@ import pytest
 
 from bounced.config import Config
 from bounced.errors import ConfigError
-from bounced.send.failure import ConnectError, LoginError, TlsError
-from bounced.send.microsoft import ANEW, REGISTRATION, TokenError
+from bounced.send.failure import ConnectError, LoginError, TlsError, TokenError
+from bounced.send.microsoft import ANEW, REGISTRATION
 from bounced.send.reply import Reply
 from bounced.send.settings import Card, resolve
 from bounced.send.smtp import Route, Session
