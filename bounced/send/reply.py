@@ -18,7 +18,12 @@ class Reply:
     local: bool = False  # said by us instead of the server, to whom nothing was sent
 
     def __str__(self) -> str:
-        return " ".join(f"{self.code} {self.text}".split())
+        return " ".join(self.verbatim.split())
+
+    @property
+    def verbatim(self) -> str:
+        """With its code; the lines are parted by LF."""
+        return f"{self.code} {self.text}"
 
     @property
     def accepted(self) -> bool:

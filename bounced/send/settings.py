@@ -127,6 +127,11 @@ def check_mass_mail(config: SenderConfig, directo: Directo, *, has_module: bool)
     )
 
 
+def uses_verp(config: SenderConfig, directo: Directo) -> bool:
+    """Whether each recipient has an SMTP transaction, and an envelope sender with a token, of its own."""
+    return config.mode is MailSender.DIRECTO_REPLY_TO and directo.envelope == "verp"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Way:
     """How a message leaves: the part of a sender config that the modes differ in most."""

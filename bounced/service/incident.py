@@ -4,8 +4,8 @@ Sources: RFC 5321 §4.2 (replies), RFC 4954 §6 (refused logins).
 """
 
 from bounced.send.failure import ConnectError, LoginError, TlsError, TokenError, TransportError
+from bounced.send.record import Subject
 from bounced.send.refusal import AT_SENDING, NO_TOKEN, UNREACHABLE, refused
-from bounced.service.deliver import Job, evidence
 from bounced.store.people import MailSender
 from parsers.causes.cause import Cause
 from parsers.report import Report
@@ -30,25 +30,25 @@ NO_SMTP_AUTH = "microsoft-smtp-auth-off"
 """So begin the rules for what Microsoft refuses whatever the login is."""
 
 
-def incident(error: TransportError, job: Job) -> Report:
+def incident(error: TransportError, about: Subject) -> Report:
     """The one report about a way that does not work: no recipient's fault, so without one.
 
-    job   one of those that wait for it
+    about  one of the messages that wait for it
     """
     reply = error.reply
-    text = f"{reply.code} {reply.text}" if reply else error.what
+    text = reply.verbatim if reply else error.what
     if reply and isinstance(error, LoginError) and error.challenge:
         text += f" ({error.challenge})"
     report = refused(
         None,
         code=reply.code if reply else None,
         text=text,
-        host=job.about.snapshot["server"]["host"],
-        evidence=evidence(job.claimed),
+        host=about.host,
+        evidence=about.evidence,
         final=not error.retry,
     )
     cause, rule = next((cause, rule) for kind, cause, rule in STEPS if isinstance(error, kind))
-    if cause is Cause.LOGIN_FAILED and job.about.mode == MailSender.MICROSOFT365:
+    if cause is Cause.LOGIN_FAILED and about.mode == MailSender.MICROSOFT365:
         rule = NO_TOKEN
     said = reply is not None and report.cause in OF_A_WAY
     if said and report.cause is Cause.LOGIN_FAILED and rule == NO_TOKEN:

@@ -262,7 +262,7 @@ class Outbox:
             self._fail(session, way, error, retry_for)
             return False
         except (LeaseLostError, ConnectionLostError) as error:
-            log.warning("message not sent", outbound=str(job.about.outbound_id), error=str(error))
+            log.warning("message not sent", outbound=str(job.about.message.id), error=str(error))
         finally:
             if not held:
                 with self._lock:
@@ -308,7 +308,7 @@ class Outbox:
         def note(connection: Connection) -> None:
             for config, job in sorted(by_config.items()):
                 if sender_configs.pause(connection, config, now, back_off) == 1:
-                    record(connection, job.about, [incident(error, job)], now)
+                    record(connection, job.about, [incident(error, job.about)], now)
             for job in jobs:
                 left = job.claimed.recipients
                 with suppress(LeaseLostError):  # then it is another daemon's, and nothing was changed
