@@ -28,11 +28,10 @@ from sqlalchemy import (
 
 from bounced.errors import LeaseLostError
 from bounced.store import tables
-from bounced.store.outbound import Outbound, RecipientState, State
+from bounced.store.outbound import HELD, Outbound, RecipientState, State
 
 MAX_TEXT = 2_000
 """Characters kept of a server's reply."""
-EMPTY: Set[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +226,7 @@ _SET_RECIPIENTS = (
 
 
 def recover(
-    connection: Connection, now: datetime, *, gone: Iterable[str] = (), owner: str | None = None, held: Set[int] = EMPTY
+    connection: Connection, now: datetime, *, gone: Iterable[str], owner: str, held: Set[int]
 ) -> tuple[int, list[int]]:
     """Take back what nobody is at any more.
 
@@ -236,8 +235,7 @@ def recover(
     returns  how many deliveries went back to the queue, and the numbers of those that are uncertain from now on
     """
     mine = tables.Delivery.lease_owner == owner
-    open_ones = tables.Delivery.state.in_((State.CLAIMED.value, State.SENDING.value))
-    slipped = set(connection.scalars(select(tables.Delivery.id).where(open_ones, mine))) - held
+    slipped = set(connection.scalars(select(tables.Delivery.id).where(tables.Delivery.state.in_(HELD), mine))) - held
     lost = (
         (tables.Delivery.lease_until < now)
         | tables.Delivery.lease_owner.in_(list(gone))
@@ -271,8 +269,8 @@ def recover(
 
 def owners(connection: Connection) -> set[str]:
     """Who holds deliveries now."""
-    held = tables.Delivery.state.in_((State.CLAIMED.value, State.SENDING.value))
-    return {owner for owner in connection.scalars(select(tables.Delivery.lease_owner).where(held).distinct()) if owner}
+    chosen = select(tables.Delivery.lease_owner).where(tables.Delivery.state.in_(HELD)).distinct()
+    return {owner for owner in connection.scalars(chosen) if owner}
 
 
 def decide(connection: Connection, number: int, now: datetime, *, release: bool) -> bool:
@@ -286,15 +284,14 @@ def decide(connection: Connection, number: int, now: datetime, *, release: bool)
     )
     if release and not connection.scalar(select(exists().where(*uncertain))):
         return False
-    states = (State.UNCERTAIN,) if release else (State.UNCERTAIN, State.QUEUED)
-    values: dict[str, Any] = {"due_at": now, "state": State.QUEUED.value}
-    if not release:
-        values = {"ended_at": now, "state": State.DROPPED.value}
-    values["lease_owner"] = None
+    if release:
+        states, values = [State.UNCERTAIN.value], {"state": State.QUEUED.value, "due_at": now}
+    else:
+        states, values = [State.UNCERTAIN.value, State.QUEUED.value], {"state": State.DROPPED.value, "ended_at": now}
     changed = connection.execute(
         update(tables.Delivery)
-        .where(tables.Delivery.id == number, tables.Delivery.state.in_([state.value for state in states]))
-        .values(**values)
+        .where(tables.Delivery.id == number, tables.Delivery.state.in_(states))
+        .values(lease_owner=None, **values)
     )
     if changed.rowcount and release:
         connection.execute(

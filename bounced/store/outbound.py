@@ -29,6 +29,12 @@ class State(StrEnum):
     DROPPED = "dropped"
 
 
+HELD = (State.CLAIMED.value, State.SENDING.value)
+"""States of a delivery that a process has in hand."""
+OPEN = (State.QUEUED.value, *HELD, State.UNCERTAIN.value)
+"""States of a delivery that is not done."""
+
+
 class RecipientState(StrEnum):
     """What is known of one recipient of a message."""
 
