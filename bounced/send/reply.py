@@ -15,7 +15,6 @@ class Reply:
 
     code: int  # 200..599
     text: str  # after the code; several lines are parted by "\n"; no other control characters, at most MAX_TEXT
-    local: bool = False  # said by us instead of the server, to whom nothing was sent
 
     def __str__(self) -> str:
         return " ".join(self.verbatim.split())
