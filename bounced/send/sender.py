@@ -71,6 +71,11 @@ class SenderConfig:
     display_name: str | None
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
+    @property
+    def through_directo(self) -> bool:
+        """Whether the mail sender is Directo's own server."""
+        return self.mode in (MailSender.DIRECTO, MailSender.DIRECTO_REPLY_TO)
+
     def snapshot(self) -> dict[str, Any]:
         """What is kept for ever and shown in events: JSON's own types.  Without the warnings: they are reworded."""
         kept: dict[str, Any] = _ADAPTER.dump_python(self, mode="json", exclude={"warnings"})
