@@ -26,7 +26,6 @@ from bounced.send.sender import Login, Origin, SenderConfig, Source
 from bounced.send.servers import IMPLICIT_TLS, Server, preset_of, read_server
 from bounced.store.people import MailSender, SmtpTls, email_key
 
-MICROSOFT365 = "smtp.office365.com:587"
 DEFAULT = Origin(Source.DEFAULT)
 
 MAX_TEXT = 255  # characters of a code, a name or a user name (RFC 4616 §2 has as many octets of the latter)
@@ -66,13 +65,13 @@ def resolve(
     *,
     company: str,
     allow_plaintext_login: bool,
-    microsoft365: str = MICROSOFT365,
+    microsoft365: str,
 ) -> SenderConfig:
     """The settings that the user's mail goes out with.
 
     sending  the card of the mail sending user; None: the company has none.  It may be the user's own.
     company  its name, the local part of its event address
-    microsoft365  Microsoft's server for mode microsoft365, host:port
+    microsoft365  the server in mode microsoft365, host:port
     raises   SettingsError: it cannot work, with the card, the field and what to do; ConfigError: [directo] or
              [microsoft365] is wrong
     """

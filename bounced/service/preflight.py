@@ -17,8 +17,8 @@ from bounced.send.microsoft import ANEW
 from bounced.send.refusal import refused
 from bounced.send.resolver import DnsError, Resolver
 from bounced.send.sender import SenderConfig
-from bounced.send.servers import read_server
-from bounced.send.settings import MICROSOFT365, on_card
+from bounced.send.servers import PRESETS
+from bounced.send.settings import on_card
 from bounced.send.smtp import Route, Session
 from bounced.send.spf import SpfAnswer, SpfResult, check_spf
 from bounced.service.login import Account, open_session
@@ -170,7 +170,7 @@ def _origin(sender: SenderConfig, directo: Directo, resolver: Resolver) -> _Orig
             addresses=[address],
             permit=f"permit Directo's server: add ip{address.version}:{address} to",
         )
-    if host == read_server(MICROSOFT365).host:
+    if host in PRESETS["office365"].hosts:
         return _Origin(
             name="Microsoft 365",
             addresses=[_microsoft(resolver)],

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bounced.config import Directo
+from bounced.config import Directo, Microsoft365
 from bounced.errors import ConfigError
 from bounced.log import CONTROLS
 from bounced.model import digest_of
@@ -25,10 +25,16 @@ HQ = Card(code="HQ", name="Head Office", email="hq@example.com")
 
 
 def resolved(
-    user: Card, sending: Card | None = None, *, directo: Directo = DIRECTO, plaintext: bool = False
+    user: Card,
+    sending: Card | None = None,
+    *,
+    directo: Directo = DIRECTO,
+    company: str = "acme",
+    plaintext: bool = False,
 ) -> SenderConfig:
-    """The settings of a user of the company acme."""
-    return resolve(user, sending, directo, company="acme", allow_plaintext_login=plaintext)
+    """The settings of a user of that company."""
+    server = Microsoft365().server
+    return resolve(user, sending, directo, company=company, allow_plaintext_login=plaintext, microsoft365=server)
 
 
 def card(base: Card, written: str) -> Card:
@@ -402,8 +408,8 @@ def test_a_microsoft_365_login_needs_a_user_name() -> None:
 def test_a_company_that_cannot_have_an_event_address(company: str) -> None:
     """Its name is the local part of an address; where no such address is used, it does not matter."""
     with pytest.raises(SettingsError, match="Directo-Reply-to"):
-        resolve(card(MARI, "directo-reply-to"), None, DIRECTO, company=company, allow_plaintext_login=False)
-    resolve(MARI, None, DIRECTO, company=company, allow_plaintext_login=False)
+        resolved(card(MARI, "directo-reply-to"), company=company)
+    resolved(MARI, company=company)
 
 
 def test_a_password_over_an_unencrypted_line() -> None:
