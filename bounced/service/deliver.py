@@ -109,7 +109,7 @@ def attempt(store: Store, joint: Joint, owner: str, session: Session, job: Job, 
         raise
     except ConnectionLostError as error:
         if error.reply is None or error.refused:  # after refusals 421 may mean nothing but these: too many errors
-            put_back(joint, owner, job, retry_for, last=str(error), refusals=error.refused)
+            _put_back(joint, owner, job, retry_for, last=str(error), refusals=error.refused)
         else:  # it hung up on a refusal for now
             host, now = job.about.host, datetime.now(UTC)
             answer = Answer(server=host, recipients=dict.fromkeys(job.recipients, error.reply), data=None)
@@ -119,7 +119,7 @@ def attempt(store: Store, joint: Joint, owner: str, session: Session, job: Job, 
         _leave_uncertain(joint, owner, job, str(error), error.refused)
         return
     except (InputError, StoreError) as error:  # of the letter, or of `sending`: before anything is sent
-        put_back(joint, owner, job, retry_for, last=str(error))
+        _put_back(joint, owner, job, retry_for, last=str(error))
         return
     except Exception as bug:
         log.exception("sending failed", outbound=str(job.about.message.id))  # must not stop the other messages
@@ -127,7 +127,7 @@ def attempt(store: Store, joint: Joint, owner: str, session: Session, job: Job, 
         if begun:
             _leave_uncertain(joint, owner, job, f"unexpected {type(bug).__name__}", NOBODY)
         else:
-            put_back(joint, owner, job, retry_for, last=f"unexpected {type(bug).__name__}")
+            _put_back(joint, owner, job, retry_for, last=f"unexpected {type(bug).__name__}")
         return
     now = datetime.now(UTC)
     noting(joint, lambda connection: _note(connection, owner, job, answer, now, retry_for))
@@ -142,7 +142,7 @@ def attempt(store: Store, joint: Joint, owner: str, session: Session, job: Job, 
     )
 
 
-def put_back(
+def _put_back(
     joint: Joint, owner: str, job: Job, retry_for: timedelta, *, last: str, refusals: Mapping[str, Reply] = NOBODY
 ) -> None:
     """Queues a delivery again that did not come to its end, because of `last`; gives it up where its time is over.
