@@ -59,7 +59,7 @@ class User:
     name: str | None
     email: str | None
     mail_sender: MailSender | None
-    smtp_server: str | None  # host:port
+    smtp_server: str | None  # host:port, or the name of a preset
     smtp_tls: SmtpTls | None
     smtp_username: str | None
     password_version: int | None  # None: no password is set

@@ -244,7 +244,6 @@ def test_local_parts_beyond_ascii(where: str):
             letter = replace(LETTER, **{where: ("Õie <õie@example.com>",)})
     raw = compose(letter, identity, message_id=ID, trace="t1", date=DATE)
     assert not raw.isascii()
-    assert composed().isascii()
     assert message_from_string(raw.decode())[where].endswith(("õie@example.com", "<õie@example.com>"))
     assert "Õie" not in raw.decode()
     assert raw.decode().replace("õie@example.com", "").isascii()
