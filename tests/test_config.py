@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -49,6 +50,20 @@ def test_sample_is_valid():
     """The bounced.toml of the project is a valid configuration that changes no default."""
     sample = config.load(Path(__file__).parents[1] / "bounced.toml", {})
     assert sample.model_copy(update={"database": config.Database()}) == config.Config()
+
+
+def test_sample_has_every_key():
+    """What can be set stands in the bounced.toml of the project, in its table, if only as a comment."""
+    found, heading = set(), "top"
+    for line in (Path(__file__).parents[1] / "bounced.toml").read_text().splitlines():
+        if table := re.fullmatch(r"(?:# )?\[+(\w+)\]+", line):
+            heading = table[1]
+        elif key := re.match(r"(?:# )?(\w+) = ", line):
+            found.add((heading, key[1]))
+    tables = {name: type(value) for name, value in config.Config() if isinstance(value, config.Table)}
+    tables["mailbox"] = config.Mailbox
+    wanted = {(name, key) for name, table in tables.items() for key in table.model_fields}
+    assert found == wanted | {("top", "include")}
 
 
 def test_mailbox_is_read(tmp_path):

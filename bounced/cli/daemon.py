@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def run(context: typer.Context) -> None:
-    """Run the service: polls all mailboxes and purges by retention.
+    """Run the service: polls all mailboxes, sends what is in the outbox, and purges by retention.
 
-    SIGTERM finishes the batch in hand, SIGHUP reads the configuration again.
+    SIGTERM finishes what is in hand, SIGHUP reads the configuration again.
     """
     from bounced.service.daemon import Daemon
 

@@ -85,6 +85,8 @@ def plain(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain, value))
     return "".join(" " if c == "\n" else c for c in str(value) if c == "\n" or is_harmless(c))
 
 

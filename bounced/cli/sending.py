@@ -144,10 +144,10 @@ def drop(context: typer.Context, delivery: Number) -> None:
 def _decide(context: typer.Context, delivery: int, *, release: bool) -> None:
     from datetime import UTC, datetime
 
-    from bounced.store import outbound
+    from bounced.store import deliveries
 
     with database(context) as store, store.writing() as connection:
-        if not outbound.decide(connection, delivery, datetime.now(UTC), release=release):
+        if not deliveries.decide(connection, delivery, datetime.now(UTC), release=release):
             raise InputError(f"there is no {'uncertain' if release else 'queued or uncertain'} delivery {delivery}")
     typer.echo("queued again" if release else "dropped")
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 USER_KEYS = ("company", "code", "name", "email", "mail_sender", "smtp_server", "smtp_tls", "smtp_username")
 
-users = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, show, add, set and import users.")
+users = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="List, show, check, add, set and import users, and log them in."
+)
 
 CompanyOption = Annotated[str, typer.Option("--company", help="The company.")]
 NameOption = Annotated[str | None, typer.Option("--name", help="Display name.")]
@@ -130,7 +132,7 @@ def _check(sender: "SenderConfig", log_in: Callable[[], None], config: "Config")
         word = {Level.OK: "ok", Level.WARNING: "warning", Level.WRONG: "WRONG"}[finding.level]
         lines((f"{word:<8}{finding.text}",))
         lines((f"{'':<8}to do: {finding.remedy}",) if finding.remedy else ())
-    lines((f"{verdict(findings)}",))
+    lines((verdict(findings),))
     if max(finding.level for finding in findings) is Level.WRONG:
         sys.exit(1)
 

@@ -46,7 +46,7 @@ class Envelope:
 
 
 def refusals(envelope: Envelope, content: bytes, offers: Offers) -> dict[str, Reply]:
-    """The recipients whom this server cannot be asked to write to, each with the reason."""
+    """The recipients whom this server cannot be asked to write to, each with the reason as if it had said so."""
     reason = _no_to_all(envelope, content, offers)
     if reason:
         return dict.fromkeys(envelope.recipients, reason)
@@ -80,12 +80,8 @@ def rcpt_command(recipient: str, offers: Offers) -> str:
     return " ".join(words)
 
 
-_NO_SMTPUTF8 = Reply(
-    code=550, text="5.6.7 the server takes no addresses beyond ASCII: it does not offer SMTPUTF8", local=True
-)
-_NO_8BITMIME = Reply(
-    code=554, text="5.6.3 the server takes no text beyond ASCII: it does not offer 8BITMIME", local=True
-)
+_NO_SMTPUTF8 = Reply(code=550, text="5.6.7 the server takes no addresses beyond ASCII: it does not offer SMTPUTF8")
+_NO_8BITMIME = Reply(code=554, text="5.6.3 the server takes no text beyond ASCII: it does not offer 8BITMIME")
 
 
 def _no_to_all(envelope: Envelope, content: bytes, offers: Offers) -> Reply | None:
@@ -93,7 +89,7 @@ def _no_to_all(envelope: Envelope, content: bytes, offers: Offers) -> Reply | No
     # 0: there is no fixed limit (RFC 1870 §4)
     if re.fullmatch(r"\d{1,20}", limit, re.A) and 0 < int(limit) < len(content):
         text = f"5.3.4 the message has {len(content)} octets, the server takes at most {int(limit)}"
-        return Reply(code=552, text=text, local=True)
+        return Reply(code=552, text=text)
     if "smtputf8" not in offers and (envelope.smtputf8 or not envelope.sender.isascii()):
         return _NO_SMTPUTF8
     if "8bitmime" not in offers and not content.isascii():

@@ -1,12 +1,10 @@
-"""What can go wrong between us and an SMTP server, as errors and in words."""
+"""What can go wrong between us and the servers that mail goes through, as errors and in words."""
 
 from collections.abc import Mapping
 
 from bounced import network
 from bounced.errors import BouncedError
 from bounced.send.reply import Reply, printable
-
-MAX_WORDS = 300  # characters of a server's reply in an error's line
 
 
 class TransportError(BouncedError):
@@ -48,6 +46,10 @@ class LoginError(TransportError):
         return self.reply.code if self.reply else None
 
 
+class TokenError(TransportError):
+    """There is no access token.  `place` is the authority's host."""
+
+
 class BrokenOffError(TransportError):
     """The connection ended before the server's last word on a message.
 
@@ -84,5 +86,4 @@ def in_words(error: Exception) -> tuple[str, bool]:
 
 def quoted(reply: Reply) -> str:
     """A reply in an error's line."""
-    text = str(reply)
-    return text if len(text) <= MAX_WORDS else text[:MAX_WORDS] + "..."
+    return network.clean(str(reply))

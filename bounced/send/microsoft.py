@@ -7,34 +7,28 @@ Sources: RFC 6749 (OAuth 2.0), RFC 8628 (device code);
 https://learn.microsoft.com/entra/identity-platform/reference-error-codes (AADSTS numbers).
 """
 
-import json
 import logging
-import re
-import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import msal  # type: ignore[import-untyped]  # published without types
 from msal.authority import WELL_KNOWN_AUTHORITY_HOSTS  # type: ignore[import-untyped]
 
 from bounced.config import Microsoft365
 from bounced.errors import ConfigError
-from bounced.send.failure import MAX_WORDS, TransportError, in_words
-from bounced.send.line import tls_context
+from bounced.send.authority import Http, words_of
+from bounced.send.failure import TokenError
 from bounced.send.reply import printable
 
 FOR_USERS = ["https://outlook.office365.com/SMTP.Send"]
 FOR_APPLICATIONS = ["https://outlook.office365.com/.default"]
 """Scopes; msal adds those that bring a refresh token."""
 
-TIMEOUT = 15.0  # seconds for each wait for the token endpoint
-MAX_ANSWER = 256 * 2**10  # octets; the list of Microsoft's own authorities has 2 KiB, a token 5
 MARGIN = 120.0  # seconds before its end at which a token is not used any more
 INTERVALS = range(1, 61)  # seconds between two questions whether the code was entered; the endpoint says how many
 NO_TENANT = {"common", "organizations", "consumers"}
@@ -57,14 +51,8 @@ REMEDIES = {
 }
 """What to do about an error (RFC 6749 §5.2, RFC 8628 §3.5, and Microsoft's own)."""
 
-NUMBER = re.compile(r"AADSTS\d{1,8}")
-
 # as an error it logs whatever it cannot read, and at its lower levels device codes: both with tokens in them
 logging.getLogger("msal").setLevel(logging.CRITICAL + 1)
-
-
-class TokenError(TransportError):
-    """There is no access token.  `place` is the authority's host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +199,7 @@ class Application:
             self._client_id,
             authority=self._settings.authority,
             token_cache=cache,
-            http_client=_Http(self.host, self._ca_file),
+            http_client=Http(self.host, self._ca_file),
             # Microsoft says which hosts are its own; of another one, only bounced.toml does
             instance_discovery=None if self.host in WELL_KNOWN_AUTHORITY_HOSTS else False,
             **more,
@@ -227,7 +215,7 @@ class Application:
         except Exception:  # noqa: BLE001  on an answer that it does not expect, msal raises anything
             raise TokenError(self.host, "the answer is not a token endpoint's: check authority", retry=True) from None
 
-    def _grant(self, result: Mapping[str, Any], cache: Any, secrets: Any) -> Grant:
+    def _grant(self, result: Mapping[str, Any], cache: Any, secrets: Iterable[str]) -> Grant:
         if "error" in result:
             raise self._refusal(result, secrets)
         if not _is_word(token := result["access_token"]):
@@ -236,87 +224,12 @@ class Application:
         names = [printable(str(account["username"])).strip() for account in accounts]
         return Grant(access_token=token, cache=cache.serialize(), account=next(filter(None, names), None))
 
-    def _refusal(self, answer: Mapping[str, Any], secrets: Any) -> TokenError:
+    def _refusal(self, answer: Mapping[str, Any], secrets: Iterable[str]) -> TokenError:
         """The standard error (RFC 6749 §5.2); Microsoft's description begins with its number, such as AADSTS700082."""
         name = str(answer["error"])
         remedy = REMEDIES.get(name)
-        words = _words(answer, secrets) or "refused without a reason"
+        words = words_of(answer, secrets) or "refused without a reason"
         return TokenError(self.host, f"{words}: {remedy}" if remedy else words, retry=name in TEMPORARY)
-
-
-class _Http:
-    """What msal asks through: https only, no redirects, no proxy, bounded.
-
-    requests, msal's own choice, sends the secrets of a form on to wherever it is redirected.
-    """
-
-    def __init__(self, host: str, ca_file: Path | None) -> None:
-        self._host, self._ca_file = host, ca_file
-
-    def get(
-        self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
-    ) -> "_Answer":
-        """What the authority says of itself: without it there is nothing to be asked."""
-        answer = self._ask("GET", f"{url}{'?' if params else ''}{urlencode(params or {})}", None, headers)
-        if answer.status_code != 200:
-            words = _words(_json(answer.text), ()) or f"HTTP status {answer.status_code}"
-            raise TokenError(self._host, f"{words}: check [microsoft365] authority", retry=False)
-        return answer
-
-    def post(
-        self, url: str, *, data: Mapping[str, str | None], headers: Mapping[str, str], **_params: None
-    ) -> "_Answer":
-        """A form; None: that field is not in it."""
-        form = urlencode({name: value for name, value in data.items() if value is not None})
-        return self._ask("POST", url, form, {**headers, "Content-Type": "application/x-www-form-urlencoded"})
-
-    def _ask(self, method: str, url: str, body: str | None, headers: Mapping[str, str] | None) -> "_Answer":
-        """The answer, unless it is that there can be none now."""
-        parts = urlsplit(url)
-        if parts.scheme != "https":
-            raise TokenError(self._host, "it wants to be asked without TLS", retry=False)
-        target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
-        try:
-            connection = HTTPSConnection(parts.hostname or "", parts.port, timeout=TIMEOUT, context=self._context())
-            try:
-                connection.request(method, target, body, dict(headers or {}))
-                response = connection.getresponse()
-                status, content = response.status, response.read(MAX_ANSWER)
-            finally:
-                connection.close()
-        except OSError as error:
-            what, retry = in_words(error)
-            raise TokenError(self._host, what, retry=retry) from None
-        except (HTTPException, ValueError) as error:
-            raise TokenError(self._host, f"the answer is not HTTP ({type(error).__name__})", retry=True) from None
-        text = content.decode("utf-8", "replace")
-        if status >= 500 or status == 429:
-            number = NUMBER.search(text)  # and no more of it: msal would tell nothing at all
-            raise TokenError(self._host, f"HTTP status {status}{f', {number[0]}' if number else ''}", retry=True)
-        return _Answer(status, text, dict(response.headers))
-
-    def _context(self) -> ssl.SSLContext:
-        try:
-            return tls_context(self._ca_file)
-        except OSError as error:
-            raise TokenError(self._host, f"ca_file {self._ca_file}: {in_words(error)[0]}", retry=False) from None
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Answer:
-    """As msal wants it."""
-
-    status_code: int
-    text: str
-    headers: dict[str, str]
-
-
-def _json(text: str) -> Mapping[str, Any]:
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, Mapping) else {}
 
 
 def _read(cache: str, host: str) -> Any:
@@ -339,10 +252,3 @@ def _is_word(text: object) -> bool:
 
 def _within(seconds: int) -> int:
     return min(max(seconds, INTERVALS[0]), INTERVALS[-1])
-
-
-def _words(answer: Mapping[str, Any], secrets: Any) -> str:
-    parts = [answer.get("error"), answer.get("error_description")]
-    text = ": ".join(part for part in parts if isinstance(part, str) and part)
-    words = " ".join(printable(text, secrets).split())
-    return words if len(words) <= MAX_WORDS else words[:MAX_WORDS] + "..."

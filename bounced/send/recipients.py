@@ -33,11 +33,6 @@ class Recipient:
     address: str  # as it was written
     envelope: str  # what servers are told: the domain in lower-case ASCII; the local part as it was written
 
-    @property
-    def needs_smtputf8(self) -> bool:
-        """Whether only a server that offers SMTPUTF8 can be told the address."""
-        return needs_smtputf8(self.envelope)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unusable:
@@ -129,11 +124,6 @@ def ascii_domain(domain: str) -> str:
     if labels[-1].isdigit():
         raise InputError("its domain is a number")
     return domain
-
-
-def needs_smtputf8(*parts: str | bytes) -> bool:
-    """Whether a server must offer SMTPUTF8 for these: envelope addresses, or a message that `compose` made."""
-    return not all(part.isascii() for part in parts)
 
 
 def _parts(text: str) -> tuple[str | None, str]:

@@ -3,8 +3,6 @@
 Sources: RFC 5321 §4.2 (replies), RFC 3463 (status).
 """
 
-from datetime import datetime
-
 from parsers.causes.cause import Cause
 from parsers.causes.classify import classify
 from parsers.report import MAX_DIAGNOSTIC, Evidence, Kind, Report
@@ -75,8 +73,3 @@ def suppressed(recipient: str, evidence: Evidence) -> Report:
         rule=AT_SENDING,
         evidence=evidence,
     )
-
-
-def evidence_of(*, message_id: str, subject: str | None, at: datetime) -> Evidence:
-    """What a report at sending time knows of its message."""
-    return Evidence(original_message_id=message_id, original_subject=subject, date=at)

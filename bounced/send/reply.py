@@ -15,10 +15,14 @@ class Reply:
 
     code: int  # 200..599
     text: str  # after the code; several lines are parted by "\n"; no other control characters, at most MAX_TEXT
-    local: bool = False  # said by us instead of the server, to whom nothing was sent
 
     def __str__(self) -> str:
-        return " ".join(f"{self.code} {self.text}".split())
+        return " ".join(self.verbatim.split())
+
+    @property
+    def verbatim(self) -> str:
+        """With its code; the lines are parted by LF."""
+        return f"{self.code} {self.text}"
 
     @property
     def accepted(self) -> bool:

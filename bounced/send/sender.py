@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from bounced.model import digest_of
 from bounced.send.servers import Server
 from bounced.store.people import MailSender, SmtpTls
 
@@ -72,14 +71,15 @@ class SenderConfig:
     display_name: str | None
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
+    @property
+    def through_directo(self) -> bool:
+        """Whether the mail sender is Directo's own server."""
+        return self.mode in (MailSender.DIRECTO, MailSender.DIRECTO_REPLY_TO)
+
     def snapshot(self) -> dict[str, Any]:
         """What is kept for ever and shown in events: JSON's own types.  Without the warnings: they are reworded."""
         kept: dict[str, Any] = _ADAPTER.dump_python(self, mode="json", exclude={"warnings"})
         return kept
-
-    def digest(self) -> str:
-        """SHA-256 over the snapshot, in hexadecimal: the same for equal settings, in every process."""
-        return digest_of(self.snapshot())
 
     def in_words(self, word: Callable[[str], str] = str) -> str:
         """What support reads: "sent by MARI through smtp.zone.ee:465 (server own, user name own)".

@@ -21,16 +21,14 @@ from dataclasses import dataclass
 from bounced.config import Directo
 from bounced.errors import BouncedError, ConfigError, InputError
 from bounced.log import CONTROLS
-from bounced.send.recipients import envelope_address
+from bounced.send.recipients import MAX_LOCAL, envelope_address
 from bounced.send.sender import Login, Origin, SenderConfig, Source
 from bounced.send.servers import IMPLICIT_TLS, Server, preset_of, read_server
 from bounced.store.people import MailSender, SmtpTls, email_key
 
-MICROSOFT365 = "smtp.office365.com:587"
 DEFAULT = Origin(Source.DEFAULT)
 
 MAX_TEXT = 255  # characters of a code, a name or a user name (RFC 4616 §2 has as many octets of the latter)
-MAX_LOCAL_PART = 64  # octets (RFC 5321 §4.5.3.1.1)
 LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)  # RFC 5321 §4.1.2
 
 PLACE = "Main Menu → Personal → User"
@@ -67,13 +65,13 @@ def resolve(
     *,
     company: str,
     allow_plaintext_login: bool,
-    microsoft365: str = MICROSOFT365,
+    microsoft365: str,
 ) -> SenderConfig:
     """The settings that the user's mail goes out with.
 
     sending  the card of the mail sending user; None: the company has none.  It may be the user's own.
     company  its name, the local part of its event address
-    microsoft365  Microsoft's server for mode microsoft365, host:port
+    microsoft365  the server in mode microsoft365, host:port
     raises   SettingsError: it cannot work, with the card, the field and what to do; ConfigError: [directo] or
              [microsoft365] is wrong
     """
@@ -115,16 +113,21 @@ def check_mass_mail(config: SenderConfig, directo: Directo, *, has_module: bool)
     has_module  whether the company has the mass-mail module
     raises      SettingsError: it may not; ConfigError: [directo] is wrong
     """
-    own = config.mode in (MailSender.SMTP, MailSender.MICROSOFT365)
-    if has_module or (own and config.server.host not in (_relay(directo).host, directo.relay_address)):
+    own = not config.through_directo and config.server.host not in (_relay(directo).host, directo.relay_address)
+    if has_module or own:
         return
     raise SettingsError(
         config.user,
         "Mail Sender",
         "mass mail through Directo's server needs the company's mass-mail module",
         "order the module, or send through a server of the user's or the company's own: "
-        f"choose SMTP or Microsoft 365 OAUTH in the list Mail Sender {_on_card(config.user)}",
+        f"choose SMTP or Microsoft 365 OAUTH in the list Mail Sender {on_card(config.user)}",
     )
+
+
+def uses_verp(config: SenderConfig, directo: Directo) -> bool:
+    """Whether each recipient has an SMTP transaction, and an envelope sender with a token, of its own."""
+    return config.mode is MailSender.DIRECTO_REPLY_TO and directo.envelope == "verp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +154,12 @@ def _smtp(user: Card, sending: Card | None, *, allow_plaintext_login: bool) -> _
             user.code,
             "server and port",
             "the mail sender is SMTP, but no server is set, neither on this card nor on the mail sending user's",
-            f"enter it {_on_card(user.code)}, or on the card of the user that {SETTING} names",
+            f"enter it {on_card(user.code)}, or on the card of the user that {SETTING} names",
         )
     try:
         server = read_server(card.smtp_server)
     except ValueError as error:
-        raise SettingsError(card.code, "server and port", str(error), f"correct it {_on_card(card.code)}") from None
+        raise SettingsError(card.code, "server and port", str(error), f"correct it {on_card(card.code)}") from None
     login = _password(user, sending if card is sending else None, server)
     origin = _origin(user, card)
     way = _Way(
@@ -172,7 +175,7 @@ def _smtp(user: Card, sending: Card | None, *, allow_plaintext_login: bool) -> _
             card.code,
             "SSL/TLS",
             "it is none, and a password is not sent over an unencrypted line",
-            f"choose SSL or STARTTLS {_on_card(card.code)}",
+            f"choose SSL or STARTTLS {on_card(card.code)}",
         )
     return way
 
@@ -188,7 +191,7 @@ def _microsoft365(user: Card, sending: Card | None, server: Server) -> _Way:
             card.code,
             "Mail Sender",
             "mail goes out by Microsoft 365 OAUTH, but this user has not logged in to Microsoft 365",
-            f"log in with `bounced users login {card.code}`, or change Mail Sender or user name {_on_card(card.code)}",
+            f"log in with `bounced users login {card.code}`, or change Mail Sender or user name {on_card(card.code)}",
         )
     username = _address(card) if card.smtp_username is None else _clean(card, "user name", card.smtp_username)
     login = Login(username=username, credential=card.token, origin=_origin(user, card))
@@ -214,18 +217,18 @@ def _password(user: Card, sending: Card | None, server: Server) -> Login | None:
             (sending or user).code,
             "user name and password",
             f"{server.host} takes no mail without a login, and none was set for it",
-            f"enter the user name and {preset.password} {_on_card((sending or user).code)}",
+            f"enter the user name and {preset.password} {on_card((sending or user).code)}",
         )
     if card.smtp_username is None:
         raise SettingsError(
-            card.code, "user name", "there is a password, but no user name", f"enter it {_on_card(card.code)}"
+            card.code, "user name", "there is a password, but no user name", f"enter it {on_card(card.code)}"
         )
     if card.password is None:
         raise SettingsError(
             card.code,
             "password",
             "there is a user name, but no password, and nobody else's is taken",
-            f"enter {preset.password if preset else 'it'} {_on_card(card.code)}, or clear the user name",
+            f"enter {preset.password if preset else 'it'} {on_card(card.code)}, or clear the user name",
         )
     username = _clean(card, "user name", card.smtp_username)
     return Login(username=username, credential=card.password, origin=_origin(user, card))
@@ -284,21 +287,21 @@ def _configured(server: str, key: str) -> Server:
 
 def _address(card: Card) -> str:
     if card.email is None:
-        raise SettingsError(card.code, "e-mail", "there is no address to send from", f"enter it {_on_card(card.code)}")
+        raise SettingsError(card.code, "e-mail", "there is no address to send from", f"enter it {on_card(card.code)}")
     try:  # a server that is told it must take it
         envelope_address(card.email)
     except InputError as error:
-        raise SettingsError(card.code, "e-mail", str(error), f"correct it {_on_card(card.code)}") from None
+        raise SettingsError(card.code, "e-mail", str(error), f"correct it {on_card(card.code)}") from None
     return card.email
 
 
 def _event_address(user: Card, company: str, directo: Directo) -> str:
-    if len(company) > MAX_LOCAL_PART or not LOCAL_PART.fullmatch(company):
+    if len(company) > MAX_LOCAL or not LOCAL_PART.fullmatch(company):
         raise SettingsError(
             user.code,
             "Mail Sender",
             "it is Directo-Reply-to, but the company's name cannot stand in an e-mail address",
-            f"choose another in the list Mail Sender {_on_card(user.code)}",
+            f"choose another in the list Mail Sender {on_card(user.code)}",
         )
     return f"{company}@{directo.event_domain}"
 
@@ -309,8 +312,9 @@ def _clean(card: Card, field: str, text: str) -> str:
         return text
     code = CONTROLS.sub(" ", card.code[:MAX_TEXT])
     what = f"it has control characters, or more than {MAX_TEXT} characters"
-    raise SettingsError(code, field, what, f"correct it {_on_card(code)}")
+    raise SettingsError(code, field, what, f"correct it {on_card(code)}")
 
 
-def _on_card(code: str) -> str:
+def on_card(code: str | None) -> str:
+    """Where a person finds what is to be changed."""
     return f"on the user card of {code} ({PLACE})"

@@ -10,10 +10,8 @@ from ipaddress import IPv4Address, IPv6Address
 
 import spf
 
-from bounced.send.reply import printable
+from bounced import network
 from bounced.send.resolver import MAX_TEXT, DnsError, Resolver
-
-MAX_PROBLEM = 300  # characters
 
 
 class SpfResult(StrEnum):
@@ -51,7 +49,7 @@ def check_spf(resolver: Resolver, sender: str, address: IPv4Address | IPv6Addres
         return SpfAnswer(SpfResult.PERMERROR, "the record cannot be read")
     problem = ""
     if result in (SpfResult.PERMERROR, SpfResult.TEMPERROR):
-        problem = " ".join(printable(explanation.partition(": ")[2]).split())[:MAX_PROBLEM]
+        problem = network.clean(explanation.partition(": ")[2])
     return SpfAnswer(SpfResult(result), problem)
 
 

@@ -15,12 +15,11 @@ from bounced.errors import InputError, LetterError
 from bounced.send import cards, compose, recipients
 from bounced.send.compose import Letter
 from bounced.send.record import Subject, record
-from bounced.send.refusal import evidence_of, suppressed
+from bounced.send.refusal import suppressed
 from bounced.send.sender import SenderConfig
-from bounced.send.settings import check_mass_mail
+from bounced.send.settings import check_mass_mail, uses_verp
 from bounced.store import outbound, people, sender_configs, suppressions
 from bounced.store.ids import new_id
-from bounced.store.people import MailSender
 
 MAX_RECIPIENTS = 1_000
 """Of one message: ten times what every server takes in one transaction (RFC 5321 §4.5.3.1.8)."""
@@ -74,32 +73,21 @@ def submit(
     message_id = compose.message_id(outbound_id, sender.from_address.rpartition("@")[2])
     raw = compose.compose(letter, message_id=message_id, trace=str(outbound_id), date=now)
     compose.origin(compose.identity_of(sender))  # whether it can be told
-    message_id = message_id.strip("<>")
-    row = sender_configs.keep_sender_config(connection, owner.id, sender.digest(), sender.snapshot())
+    snapshot = sender.snapshot()
     message = outbound.Outbound(
         id=outbound_id,
         company_id=owner.id,
         user_id=card.id,
-        sender_config_id=row,
+        sender_config_id=sender_configs.keep_sender_config(connection, owner.id, snapshot),
         document=document,
         subject=letter.subject or None,
-        message_id=message_id,
+        message_id=message_id.strip("<>"),
         mass=mass,
         created_at=now,
     )
     outbound.put(connection, message, raw, _transactions(wanted, sender, config), sorted(left_out))
-    about = Subject(
-        outbound_id=outbound_id,
-        company_id=owner.id,
-        company=owner.name,
-        user_id=card.id,
-        user=card.code,
-        document=document,
-        mode=sender.mode,
-        snapshot=sender.snapshot(),
-    )
-    evidence = evidence_of(message_id=message_id, subject=letter.subject, at=now)
-    record(connection, about, [suppressed(address, evidence) for address in sorted(left_out)], now)
+    about = Subject(message=message, company=owner.name, user=card.code, snapshot=snapshot)
+    record(connection, about, [suppressed(address, about.evidence) for address in sorted(left_out)], now)
     return Submitted(outbound_id, tuple(sorted(left_out)))
 
 
@@ -117,6 +105,6 @@ def _everybody(letter: Letter) -> list[str]:
 
 def _transactions(addresses: Sequence[str], sender: SenderConfig, config: Config) -> list[list[str]]:
     """Whom each SMTP transaction is for: with VERP each address comes back by itself.  None, where nobody is left."""
-    if sender.mode is MailSender.DIRECTO_REPLY_TO and config.directo.envelope == "verp":
+    if uses_verp(sender, config.directo):
         return [[address] for address in addresses]
     return [list(addresses)] if addresses else []

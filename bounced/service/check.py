@@ -5,7 +5,6 @@ The database, each mailbox's login, folder and action, and each login that users
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -36,12 +35,8 @@ class Verdict:
     detail: str = ""
 
 
-class Login(NamedTuple):
-    """What users log in with."""
-
-    username: str
-    route: Route
-    account: Account | None
+Login = tuple[Route, Account]
+"""What users log in with."""
 
 
 def check(config: Config) -> Iterator[Verdict]:
@@ -116,9 +111,10 @@ def _logins(config: Config) -> Iterator[Verdict]:
 
 
 def _login(store: Store, config: Config, keyring: Keyring, login: Login, users: list[str]) -> Verdict:
-    what = f"SMTP login {printable(login.username)} at {login.route.host}:{login.route.port}"
+    route, account = login
+    what = f"SMTP login {printable(account.username)} at {route.host}:{route.port}"
     try:
-        connect(login.route, login.account, store, config, keyring)
+        connect(route, account, store, config, keyring)
     except BouncedError as error:
         return Verdict(what, f"SMTP login of {_named(users)}: {error}")
     return Verdict(what, None, f"for {_named(users)}")
@@ -135,13 +131,12 @@ def _found(connection: Connection, config: Config) -> tuple[dict[Login, list[str
             if user.email is None:
                 continue
             sender = cards.sender_config(connection, companies[user.company_id], user, config)
-            if sender.login is None:
-                continue
             route, account = route_of(connection, config, sender, user.company_id)
         except BouncedError as error:
             errors.setdefault(str(error), []).append(name)
         else:
-            logins.setdefault(Login(sender.login.username, route, account), []).append(name)
+            if account is not None:
+                logins.setdefault((route, account), []).append(name)
     return logins, errors
 
 

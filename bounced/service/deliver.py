@@ -19,15 +19,16 @@ from bounced.errors import InputError, LeaseLostError, StoreError
 from bounced.send.envelope import Envelope
 from bounced.send.failure import ConnectionLostError, LoginError, TlsError, UncertainError, WornOutError
 from bounced.send.record import Subject, record
-from bounced.send.refusal import evidence_of, given_up, refused
+from bounced.send.refusal import given_up, refused
 from bounced.send.reply import Reply
 from bounced.send.smtp import TIMEOUTS, Answer, Session
 from bounced.service import consequences
-from bounced.store import outbound
+from bounced.store import deliveries, outbound
+from bounced.store.deliveries import Claimed, Recipient
 from bounced.store.engine import Store
 from bounced.store.joint import Joint
-from bounced.store.outbound import Claimed, Recipient, RecipientState, State
-from parsers.report import Evidence, Report
+from bounced.store.outbound import RecipientState, State
+from parsers.report import Report
 
 log = logs.get(__name__)
 
@@ -99,7 +100,7 @@ def attempt(store: Store, joint: Joint, owner: str, session: Session, job: Job, 
     def sending() -> None:
         nonlocal begun
         until = datetime.now(UTC) + LONGEST_SENDING
-        joint.write(lambda connection: outbound.begin_sending(connection, number, owner, until))
+        joint.write(lambda connection: deliveries.begin_sending(connection, number, owner, until))
         begun = True
 
     try:
@@ -108,9 +109,9 @@ def attempt(store: Store, joint: Joint, owner: str, session: Session, job: Job, 
         raise
     except ConnectionLostError as error:
         if error.reply is None or error.refused:  # after refusals 421 may mean nothing but these: too many errors
-            put_back(joint, owner, job, retry_for, last=str(error), refusals=error.refused)
+            _put_back(joint, owner, job, retry_for, last=str(error), refusals=error.refused)
         else:  # it hung up on a refusal for now
-            host, now = job.about.snapshot["server"]["host"], datetime.now(UTC)
+            host, now = job.about.host, datetime.now(UTC)
             answer = Answer(server=host, recipients=dict.fromkeys(job.recipients, error.reply), data=None)
             noting(joint, lambda connection: _note(connection, owner, job, answer, now, retry_for))
         raise
@@ -118,22 +119,22 @@ def attempt(store: Store, joint: Joint, owner: str, session: Session, job: Job, 
         _leave_uncertain(joint, owner, job, str(error), error.refused)
         return
     except (InputError, StoreError) as error:  # of the letter, or of `sending`: before anything is sent
-        put_back(joint, owner, job, retry_for, last=str(error))
+        _put_back(joint, owner, job, retry_for, last=str(error))
         return
     except Exception as bug:
-        log.exception("sending failed", outbound=str(job.about.outbound_id))  # must not stop the other messages
+        log.exception("sending failed", outbound=str(job.about.message.id))  # must not stop the other messages
         session.close()
         if begun:
             _leave_uncertain(joint, owner, job, f"unexpected {type(bug).__name__}", NOBODY)
         else:
-            put_back(joint, owner, job, retry_for, last=f"unexpected {type(bug).__name__}")
+            _put_back(joint, owner, job, retry_for, last=f"unexpected {type(bug).__name__}")
         return
     now = datetime.now(UTC)
     noting(joint, lambda connection: _note(connection, owner, job, answer, now, retry_for))
     accepted = sum(reply.accepted for reply in answer.recipients.values())
     log.info(
         "message tried",
-        outbound=str(job.about.outbound_id),
+        outbound=str(job.about.message.id),
         delivery=number,
         server=answer.server,
         accepted=accepted,
@@ -141,7 +142,7 @@ def attempt(store: Store, joint: Joint, owner: str, session: Session, job: Job, 
     )
 
 
-def put_back(
+def _put_back(
     joint: Joint, owner: str, job: Job, retry_for: timedelta, *, last: str, refusals: Mapping[str, Reply] = NOBODY
 ) -> None:
     """Queues a delivery again that did not come to its end, because of `last`; gives it up where its time is over.
@@ -182,17 +183,17 @@ def _leave_uncertain(joint: Joint, owner: str, job: Job, error: str, refusals: M
     left = job.recipients.keys() - refusals.keys()
 
     def note(connection: Connection) -> None:
-        outbound.finish(connection, job.claimed.id, owner, State.UNCERTAIN, now, error=error)
-        outbound.set_recipients(connection, job.rows(left), RecipientState.UNCERTAIN, None, now)
+        deliveries.finish(connection, job.claimed.id, owner, State.UNCERTAIN, now, error=error)
+        deliveries.set_recipients(connection, job.rows(left), RecipientState.UNCERTAIN, None, now)
         _note_refusals(connection, job, refusals, now)
 
     noting(joint, note)
-    log.warning("message uncertain", outbound=str(job.about.outbound_id), delivery=job.claimed.id, error=error)
+    log.warning("message uncertain", outbound=str(job.about.message.id), delivery=job.claimed.id, error=error)
 
 
 def _note_refusals(connection: Connection, job: Job, refusals: Mapping[str, Reply], now: datetime) -> None:
     """What a server said before the connection broke."""
-    reports = _refuse(connection, job, refusals, job.about.snapshot["server"]["host"], now, final=True)
+    reports = _refuse(connection, job, refusals, job.about.host, now, final=True)
     consequences.at_sending(connection, record(connection, job.about, reports, now))
 
 
@@ -202,8 +203,8 @@ def _note(connection: Connection, owner: str, job: Job, answer: Answer, now: dat
     waiting = {address: reply for address, reply in answer.recipients.items() if reply.temporary}
     refusals = {address: reply for address, reply in answer.recipients.items() if reply.final}
     if accepted and answer.data:
-        outbound.set_recipients(connection, job.rows(accepted), RecipientState.ACCEPTED, str(answer.data), now)
-        outbound.add_keys(connection, job.about.company_id, job.about.outbound_id, ids_in(answer.data))
+        deliveries.set_recipients(connection, job.rows(accepted), RecipientState.ACCEPTED, str(answer.data), now)
+        outbound.add_keys(connection, job.about.message.company_id, job.about.message.id, ids_in(answer.data))
     reports = _refuse(connection, job, refusals, answer.server, now, final=True)
     if waiting:
         last = "; ".join(dict.fromkeys(map(str, waiting.values())))
@@ -213,7 +214,7 @@ def _note(connection: Connection, owner: str, job: Job, answer: Answer, now: dat
         if queue_again(connection, owner, claimed, job.about, left, now, retry_for, last=last):
             reports += _refuse(connection, job, waiting, answer.server, now, final=False)
     else:
-        outbound.finish(connection, job.claimed.id, owner, State.DONE, now)
+        deliveries.finish(connection, job.claimed.id, owner, State.DONE, now)
     consequences.at_sending(connection, record(connection, job.about, reports, now))
 
 
@@ -224,16 +225,16 @@ def _refuse(
     state = RecipientState.REFUSED if final else RecipientState.DELAYED
     reports = []
     for address, reply in replies.items():
-        outbound.set_recipients(connection, job.rows([address]), state, f"{reply.code} {reply.text}", now)
+        deliveries.set_recipients(connection, job.rows([address]), state, reply.verbatim, now)
         recipient = job.recipients[address]
         if final or not recipient.delayed:
             reports.append(
                 refused(
                     recipient.address,
                     code=reply.code,
-                    text=f"{reply.code} {reply.text}",
+                    text=reply.verbatim,
                     host=server,
-                    evidence=evidence(job.claimed),
+                    evidence=job.about.evidence,
                     final=final,
                 )
             )
@@ -258,19 +259,12 @@ def queue_again(
     """
     due_at = now + back_off(claimed.tries)
     if due_at <= claimed.message.created_at + retry_for:
-        outbound.postpone(connection, claimed.id, owner, due_at, error=last)
+        deliveries.postpone(connection, claimed.id, owner, due_at, error=last)
         return True
-    outbound.finish(connection, claimed.id, owner, State.DONE, now, error=last)
-    outbound.set_recipients(connection, [one.row for one in left], RecipientState.REFUSED, last, now)
-    known = evidence(claimed)
-    record(connection, about, [given_up(one.address, last=last, evidence=known) for one in left], now)
+    deliveries.finish(connection, claimed.id, owner, State.DONE, now, error=last)
+    deliveries.set_recipients(connection, [one.row for one in left], RecipientState.REFUSED, last, now)
+    record(connection, about, [given_up(one.address, last=last, evidence=about.evidence) for one in left], now)
     return False
-
-
-def evidence(claimed: Claimed) -> Evidence:
-    """What the events of a delivery know of its message."""
-    message = claimed.message
-    return evidence_of(message_id=message.message_id, subject=message.subject, at=message.created_at)
 
 
 def back_off(tries: int) -> timedelta:

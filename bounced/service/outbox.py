@@ -19,20 +19,16 @@ from bounced.errors import BouncedError, LeaseLostError, StoreError
 from bounced.keys import Keyring
 from bounced.send.failure import ConnectError, ConnectionLostError, LoginError, TlsError, TransportError, WornOutError
 from bounced.send.limiter import Limiter
-from bounced.send.microsoft import TokenError
 from bounced.send.record import record
-from bounced.send.refusal import AT_SENDING, NO_TOKEN, UNREACHABLE, refused
 from bounced.send.smtp import Route, Session
 from bounced.service import lease
-from bounced.service.deliver import Job, attempt, back_off, evidence, noting, queue_again
+from bounced.service.deliver import Job, attempt, back_off, noting, queue_again
+from bounced.service.incident import incident
 from bounced.service.login import Account, open_session
 from bounced.service.prepare import Preparation, Way, mended, use_mended
-from bounced.store import outbound, sender_configs
+from bounced.store import deliveries, sender_configs
 from bounced.store.engine import Store
 from bounced.store.joint import Joint
-from bounced.store.people import MailSender
-from parsers.causes.cause import Cause
-from parsers.report import Report
 
 log = logs.get(__name__)
 
@@ -61,24 +57,6 @@ LOOK_AGAIN = 5.0
 TICK = 0.1
 INTERVAL, LONGEST_INTERVAL = 1.0, 10.0
 """Seconds between two looks at the queue; after each that fails twice as many, up to the longest."""
-STEPS = (
-    (TlsError, Cause.TLS_FAILED, AT_SENDING),
-    (LoginError, Cause.LOGIN_FAILED, AT_SENDING),
-    (TokenError, Cause.LOGIN_FAILED, NO_TOKEN),
-    (ConnectError, Cause.NETWORK_FAILURE, UNREACHABLE),
-)
-"""Why a way is paused, and by which rule, where the server's words do not say it."""
-OF_A_WAY = {
-    Cause.LOGIN_FAILED,
-    Cause.TLS_FAILED,
-    Cause.IP_BLOCKED,
-    Cause.BAD_REPUTATION,
-    Cause.NO_REVERSE_DNS,
-    Cause.RATE_LIMITED,
-}
-"""What a server's words may say of one: all other causes are a recipient's or a message's."""
-NO_SMTP_AUTH = "microsoft-smtp-auth-off"
-"""So begin the rules for what Microsoft refuses whatever the login is."""
 
 
 class Outbox:
@@ -150,21 +128,21 @@ class Outbox:
             self._look_for_mended_cards(config, now)
             self._looked = elapsed
         with self._store.writing() as connection:
-            gone = {owner for owner in outbound.owners(connection) if lease.is_gone(owner)}
+            gone = {owner for owner in deliveries.owners(connection) if lease.is_gone(owner)}
             with self._lock:
                 held = set(self._held)
                 excluded = {row for row, until in self._resting.items() if until > elapsed}
                 excluded.update(*(way.configs for way in self._ways.values() if len(way.jobs) >= ENOUGH))
             limit = min(AT_A_TIME, MOST_HELD - len(held))
-            back, uncertain = outbound.recover(connection, now, gone=gone, owner=self._owner, held=held)
+            back, uncertain = deliveries.recover(connection, now, gone=gone, owner=self._owner, held=held)
             if elapsed - self._renewed >= LEASE.total_seconds() / 4:
-                outbound.renew(connection, self._owner, now + LEASE)
+                deliveries.renew(connection, self._owner, now + LEASE)
                 self._renewed = elapsed
             excluded |= set(sender_configs.paused(connection, now))
-            claimed = outbound.claim(connection, self._owner, now, now + LEASE, limit, excluded=excluded)
+            claimed = deliveries.claim(connection, self._owner, now, now + LEASE, limit, excluded=excluded)
             # another daemon took it from a worker of ours that is still at it: when that is over, it is tried again
             twice = {one.id for one in claimed} & held
-            outbound.give_back(connection, twice, self._owner, due_at=now + LEASE)
+            deliveries.give_back(connection, twice, self._owner, due_at=now + LEASE)
             ways = Preparation(connection, config, keyring, self._owner).ways(
                 one for one in claimed if one.id not in twice
             )
@@ -210,7 +188,7 @@ class Outbox:
                 rest = [job.claimed.id for job in _rest(way)]
         try:
             if rest:
-                noting(self._joint, lambda connection: outbound.give_back(connection, rest, self._owner))
+                noting(self._joint, lambda connection: deliveries.give_back(connection, rest, self._owner))
         except BouncedError as error:
             log.error("sending failed", server=way.route.host, error=str(error))  # it is recovered
         with self._lock:
@@ -284,7 +262,7 @@ class Outbox:
             self._fail(session, way, error, retry_for)
             return False
         except (LeaseLostError, ConnectionLostError) as error:
-            log.warning("message not sent", outbound=str(job.about.outbound_id), error=str(error))
+            log.warning("message not sent", outbound=str(job.about.message.id), error=str(error))
         finally:
             if not held:
                 with self._lock:
@@ -330,7 +308,7 @@ class Outbox:
         def note(connection: Connection) -> None:
             for config, job in sorted(by_config.items()):
                 if sender_configs.pause(connection, config, now, back_off) == 1:
-                    record(connection, job.about, [incident(error, job)], now)
+                    record(connection, job.about, [incident(error, job.about)], now)
             for job in jobs:
                 left = job.claimed.recipients
                 with suppress(LeaseLostError):  # then it is another daemon's, and nothing was changed
@@ -348,25 +326,3 @@ def _rest(way: Way) -> list[Job]:
     rest = list(way.jobs)
     way.jobs.clear()
     return rest
-
-
-def incident(error: TransportError, job: Job) -> Report:
-    """The one event about a way that does not work: no recipient's fault, so without one."""
-    reply = error.reply
-    challenge = getattr(error, "challenge", None)
-    text = f"{reply.code} {reply.text}" if reply else error.what
-    report = refused(
-        None,
-        code=reply.code if reply else None,
-        text=f"{text} ({challenge})" if challenge and reply else text,
-        host=job.about.snapshot["server"]["host"],
-        evidence=evidence(job.claimed),
-        final=not error.retry,
-    )
-    cause, rule = next((cause, rule) for kind, cause, rule in STEPS if isinstance(error, kind))
-    if cause is Cause.LOGIN_FAILED and job.about.mode == MailSender.MICROSOFT365:
-        rule = NO_TOKEN
-    said = reply is not None and report.cause in OF_A_WAY
-    if said and report.cause is Cause.LOGIN_FAILED and rule == NO_TOKEN:
-        said = (report.rule or "").startswith(NO_SMTP_AUTH)  # the other rules' remedies are about a password
-    return report if said else report._replace(cause=cause, permanent=False, rule=rule)

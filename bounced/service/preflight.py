@@ -11,14 +11,14 @@ from bounced.errors import ConfigError, InputError
 from bounced.keys import Keyring, KeysError
 from bounced.send import recipients
 from bounced.send.dmarc import Dmarc, Policy, find_dmarc
-from bounced.send.failure import LoginError, TransportError
+from bounced.send.failure import LoginError, TokenError, TransportError
 from bounced.send.line import Timeouts
-from bounced.send.microsoft import ANEW, TokenError
+from bounced.send.microsoft import ANEW
 from bounced.send.refusal import refused
 from bounced.send.resolver import DnsError, Resolver
 from bounced.send.sender import SenderConfig
-from bounced.send.servers import read_server
-from bounced.send.settings import MICROSOFT365, PLACE
+from bounced.send.servers import PRESETS
+from bounced.send.settings import on_card
 from bounced.send.smtp import Route, Session
 from bounced.send.spf import SpfAnswer, SpfResult, check_spf
 from bounced.service.login import Account, open_session
@@ -128,17 +128,17 @@ def _login_remedy(sender: SenderConfig, error: TransportError) -> str | None:
         return f"log in anew with `bounced users login {card}`" if error.what.endswith(ANEW) else None
     if card and isinstance(error, LoginError) and (known := _known_remedy(sender, error)):
         return f"{known} It is the user card of {card}."
-    if sender.mode in (MailSender.DIRECTO, MailSender.DIRECTO_REPLY_TO):
+    if sender.through_directo:
         remedy = "tell Directo"
     elif card and isinstance(error, LoginError):
         if sender.mode is MailSender.MICROSOFT365:
             remedy = f"log in anew with `bounced users login {card}`"
         else:
-            remedy = f"correct user name and password {_on_card(card)}"
+            remedy = f"correct user name and password {on_card(card)}"
     elif sender.mode is MailSender.MICROSOFT365:
         remedy = "correct server or authority in [microsoft365], or ca_file in [send], in bounced.toml"
     else:
-        remedy = f"correct server and port, or SSL/TLS, {_on_card(sender.server_origin.card)}"
+        remedy = f"correct server and port, or SSL/TLS, {on_card(sender.server_origin.card)}"
     return f"try again later; if it goes on, {remedy}" if error.retry else remedy
 
 
@@ -160,7 +160,7 @@ def _origin(sender: SenderConfig, directo: Directo, resolver: Resolver) -> _Orig
     raises   ConfigError: [directo] is wrong; DnsError
     """
     host = sender.server.host
-    if sender.mode in (MailSender.DIRECTO, MailSender.DIRECTO_REPLY_TO):
+    if sender.through_directo:
         try:
             address = ip_address(directo.relay_address)
         except ValueError:
@@ -170,7 +170,7 @@ def _origin(sender: SenderConfig, directo: Directo, resolver: Resolver) -> _Orig
             addresses=[address],
             permit=f"permit Directo's server: add ip{address.version}:{address} to",
         )
-    if host == read_server(MICROSOFT365).host:
+    if host in PRESETS["office365"].hosts:
         return _Origin(
             name="Microsoft 365",
             addresses=[_microsoft(resolver)],
@@ -249,7 +249,7 @@ def _dmarc(sender: SenderConfig, domain: str, origin: _Origin, answer: SpfAnswer
         )
     if answer.result is SpfResult.TEMPERROR:
         return Finding(Level.WARNING, f"{text}; whether this mail is could not be checked", "try again later")
-    if sender.mode in (MailSender.DIRECTO, MailSender.DIRECTO_REPLY_TO):
+    if sender.through_directo:
         level, text = Level.WRONG, f"{text}; this mail is not"
     else:
         level, text = (
@@ -263,8 +263,4 @@ def _or_reply_to(sender: SenderConfig) -> str:
     """The other way out, where there is one."""
     if sender.mode is MailSender.DIRECTO_REPLY_TO:
         return ": tell Directo, whose domain it is"
-    return f"; or choose Directo-Reply-to in the list Mail Sender {_on_card(sender.user)}"
-
-
-def _on_card(code: str | None) -> str:
-    return f"on the user card of {code} ({PLACE})"
+    return f"; or choose Directo-Reply-to in the list Mail Sender {on_card(sender.user)}"

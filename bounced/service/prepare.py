@@ -19,12 +19,12 @@ from bounced.keys import Keyring
 from bounced.send import cards, compose, recipients, tokens
 from bounced.send.record import Subject
 from bounced.send.sender import SenderConfig
-from bounced.send.settings import check_mass_mail
+from bounced.send.settings import check_mass_mail, uses_verp
 from bounced.send.smtp import Route, Session
 from bounced.service.deliver import Job, queue_again
 from bounced.service.login import Account
 from bounced.store import people, sender_configs
-from bounced.store.outbound import Claimed
+from bounced.store.deliveries import Claimed
 from bounced.store.people import Credential, MailSender
 
 log = logs.get(__name__)
@@ -96,16 +96,11 @@ class Preparation:
     def _put_back(self, one: Claimed, last: str) -> None:
         """Into the queue, or given up: of what could not be prepared only what it was queued with is known."""
         message = one.message
-        snapshot = sender_configs.sender_snapshot(self._connection, message.sender_config_id)
         about = Subject(
-            outbound_id=message.id,
-            company_id=message.company_id,
+            message=message,
             company=people.company_by_id(self._connection, message.company_id).name,
-            user_id=message.user_id,
             user=people.user_by_id(self._connection, message.user_id).code,
-            document=message.document,
-            mode=snapshot["mode"],
-            snapshot=snapshot,
+            snapshot=sender_configs.sender_snapshot(self._connection, message.sender_config_id),
         )
         now, retry_for = datetime.now(UTC), self._config.send.retry_for
         queue_again(self._connection, self._owner, one, about, one.recipients, now, retry_for, last=last)
@@ -113,7 +108,7 @@ class Preparation:
     def _sender(self, user_id: int, company_id: int) -> _Sender:
         if user_id not in self._senders:
             company, config = _present(self._connection, self._config, user_id, company_id)
-            row = sender_configs.keep_sender_config(self._connection, company_id, config.digest(), config.snapshot())
+            row = sender_configs.keep_sender_config(self._connection, company_id, config.snapshot())
             route, account = route_of(self._connection, self._config, config, company_id)
             address = recipients.envelope_address(config.envelope_sender)
             origin = compose.origin(compose.identity_of(config))
@@ -125,16 +120,8 @@ class Preparation:
         if message.mass:  # the card, or the company's modules, may have changed
             check_mass_mail(sender.config, self._config.directo, has_module=sender.company.mass_mail)
         token = tokens.sign(self._keyring, sender.company.name, one.id)
-        config = sender.config
         about = Subject(
-            outbound_id=message.id,
-            company_id=message.company_id,
-            company=sender.company.name,
-            user_id=message.user_id,
-            user=config.user,
-            document=message.document,
-            mode=config.mode,
-            snapshot=config.snapshot(),
+            message=message, company=sender.company.name, user=sender.config.user, snapshot=sender.config.snapshot()
         )
         return Job(
             claimed=one,
@@ -149,8 +136,7 @@ class Preparation:
     def _envelope_sender(self, sender: _Sender, token: str) -> str:
         """The plain one, or with VERP the one that tells this delivery, where a local part has room for it."""
         local, _, domain = sender.address.rpartition("@")
-        verp = sender.config.mode is MailSender.DIRECTO_REPLY_TO and self._config.directo.envelope == "verp"
-        if verp and len(local) + 1 + len(token) <= recipients.MAX_LOCAL:
+        if uses_verp(sender.config, self._config.directo) and len(local) + 1 + len(token) <= recipients.MAX_LOCAL:
             return f"{local}+{token}@{domain}"
         return sender.address
 
@@ -161,7 +147,7 @@ def mended(connection: Connection, config: Config, sender_config_ids: Iterable[i
     for row, user_id, company_id in sender_configs.waiting_users(connection, sender_config_ids):
         with suppress(BouncedError):  # what is wrong with the card is told when its messages are prepared
             _, present = _present(connection, config, user_id, company_id)
-            if present.digest() != sender_configs.sender_digest(connection, row):
+            if present.snapshot() != sender_configs.sender_snapshot(connection, row):
                 changed.append((row, user_id, company_id))
     return changed
 
@@ -170,7 +156,7 @@ def use_mended(connection: Connection, config: Config, changed: Iterable[tuple[i
     """Have what `mended` found go out as it would if it were handed over now, at once."""
     for row, user_id, company_id in changed:
         _, present = _present(connection, config, user_id, company_id)
-        after = sender_configs.keep_sender_config(connection, company_id, present.digest(), present.snapshot())
+        after = sender_configs.keep_sender_config(connection, company_id, present.snapshot())
         sender_configs.use_sender_config(connection, row, user_id, after, now)
 
 

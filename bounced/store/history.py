@@ -4,16 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import (
-    Connection,
-    exists,
-    func,
-    select,
-    update,
-)
+from sqlalchemy import Connection, exists, func, select, update
 
 from bounced.store import tables
-from bounced.store.outbound import RecipientState, State
+from bounced.store.outbound import OPEN, RecipientState
 from bounced.store.people import email_key
 
 STRONGER = (
@@ -81,7 +75,6 @@ class Waiting:
 
 def waiting(connection: Connection, company_id: int | None = None) -> list[Waiting]:
     """The outbox: what is queued, being sent or uncertain, the longest due first; of all companies or one."""
-    open_ones = [state.value for state in (State.QUEUED, State.CLAIMED, State.SENDING, State.UNCERTAIN)]
     chosen = (
         select(
             tables.Delivery.id.label("delivery"),
@@ -96,7 +89,7 @@ def waiting(connection: Connection, company_id: int | None = None) -> list[Waiti
         .join(tables.Outbound, tables.Outbound.id == tables.Delivery.outbound_id)
         .join(tables.Company, tables.Company.id == tables.Outbound.company_id)
         .join(tables.User, tables.User.id == tables.Outbound.user_id)
-        .where(tables.Delivery.state.in_(open_ones))
+        .where(tables.Delivery.state.in_(OPEN))
         .order_by(tables.Delivery.due_at, tables.Delivery.id)
     )
     if company_id is not None:
@@ -107,7 +100,7 @@ def waiting(connection: Connection, company_id: int | None = None) -> list[Waiti
     named = (
         select(recipient.delivery_id, recipient.address)
         .join(tables.Delivery, tables.Delivery.id == recipient.delivery_id)
-        .where(tables.Delivery.state.in_(open_ones), recipient.state != RecipientState.SUPPRESSED.value)
+        .where(tables.Delivery.state.in_(OPEN), recipient.state != RecipientState.SUPPRESSED.value)
         .order_by(recipient.id)
     )
     for number, address in connection.execute(named):
@@ -118,8 +111,7 @@ def waiting(connection: Connection, company_id: int | None = None) -> list[Waiti
 
 def sizes(connection: Connection) -> dict[str, int]:
     """How many deliveries are not done, by state."""
-    states = [state.value for state in (State.QUEUED, State.CLAIMED, State.SENDING, State.UNCERTAIN)]
-    chosen = select(tables.Delivery.state, func.count()).where(tables.Delivery.state.in_(states))
+    chosen = select(tables.Delivery.state, func.count()).where(tables.Delivery.state.in_(OPEN))
     return dict(row._tuple() for row in connection.execute(chosen.group_by(tables.Delivery.state)))
 
 
@@ -159,7 +151,6 @@ def fate(connection: Connection, outbound_id: UUID) -> list[Fate]:
 class Tried:
     """How far one delivery of a message has come."""
 
-    delivery: int
     state: str
     tries: int
     due_at: datetime  # not to be tried before
@@ -175,7 +166,6 @@ def submitted_at(connection: Connection, outbound_id: UUID) -> datetime | None:
 def tried(connection: Connection, outbound_id: UUID) -> list[Tried]:
     """How far the deliveries of a message have come, in their order."""
     table = tables.Delivery
-    chosen = select(table.id, table.state, table.tries, table.due_at, table.ended_at, table.last_error)
-    return [
-        Tried(*row) for row in connection.execute(chosen.where(table.outbound_id == outbound_id).order_by(table.id))
-    ]
+    chosen = select(table.state, table.tries, table.due_at, table.ended_at, table.last_error)
+    of_message = chosen.where(table.outbound_id == outbound_id).order_by(table.id)
+    return [Tried(*row) for row in connection.execute(of_message)]

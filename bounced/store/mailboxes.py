@@ -143,15 +143,13 @@ def succeeded(connection: Connection, mailbox_id: int, now: datetime) -> None:
     )
 
 
-def failed(connection: Connection, mailbox_id: int, now: datetime, error: str) -> int:
-    """A poll failed; returns how many have since the last good one."""
-    failures = connection.execute(
+def failed(connection: Connection, mailbox_id: int, now: datetime, error: str) -> None:
+    """A poll failed."""
+    connection.execute(
         update(tables.Mailbox)
         .where(tables.Mailbox.id == mailbox_id)
         .values(last_poll_at=now, last_error=error[:MAX_ERROR], failures=tables.Mailbox.failures + 1)
-        .returning(tables.Mailbox.failures)
     )
-    return failures.scalar_one()
 
 
 def _mailbox(row: Row[*tuple[object, ...]]) -> Mailbox:

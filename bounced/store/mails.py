@@ -118,7 +118,7 @@ def known_uids(connection: Connection, mailbox_id: int, uidvalidity: int, uids: 
 def known_files(connection: Connection, hashes: Sequence[bytes]) -> set[bytes]:
     """Those of the SHA-256 `hashes` whose bytes were taken in from a replayed file already."""
     known: set[bytes] = set()
-    for some in _chunks(hashes):
+    for some in chunks(hashes):
         known.update(
             connection.scalars(
                 select(tables.Mail.sha256).where(tables.Mail.sha256.in_(some), tables.Mail.mailbox_id.is_(None))
@@ -145,7 +145,7 @@ def adopt(
     """
     ordered = sorted(mails)
     known: dict[tuple[bytes | None, int | None], deque[UUID]] = defaultdict(deque)
-    for some in _chunks(ordered):
+    for some in chunks(ordered):
         found = connection.execute(
             select(tables.Mail.id, tables.Mail.sha256, tables.Mail.size)
             .where(
@@ -197,7 +197,7 @@ def pending_actions(connection: Connection, mailbox_id: int, uidvalidity: int, l
 
 def clear_actions(connection: Connection, mail_ids: Sequence[UUID]) -> None:
     """What was to do with these messages is done."""
-    for some in _chunks(mail_ids):
+    for some in chunks(mail_ids):
         connection.execute(update(tables.Mail).where(tables.Mail.id.in_(some)).values(action=None))
 
 
@@ -236,7 +236,7 @@ def open_uids(connection: Connection, mailbox_id: int, uidvalidity: int) -> dict
 
 def close_open(connection: Connection, mailbox_id: int, uidvalidity: int, uids: Sequence[int]) -> None:
     """These UIDs are open no longer: they are gone, or about to be stored in this transaction."""
-    for some in _chunks(uids):
+    for some in chunks(uids):
         connection.execute(
             delete(tables.Mail).where(
                 tables.Mail.mailbox_id == mailbox_id,
@@ -247,7 +247,8 @@ def close_open(connection: Connection, mailbox_id: int, uidvalidity: int, uids: 
         )
 
 
-def _chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
+def chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
+    """The values in lists that every database takes."""
     for start in range(0, len(values), CHUNK):
         yield values[start : start + CHUNK]
 

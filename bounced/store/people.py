@@ -59,7 +59,7 @@ class User:
     name: str | None
     email: str | None
     mail_sender: MailSender | None
-    smtp_server: str | None  # host:port
+    smtp_server: str | None  # host:port, or the name of a preset
     smtp_tls: SmtpTls | None
     smtp_username: str | None
     password_version: int | None  # None: no password is set
@@ -190,8 +190,7 @@ def set_credential(
 
     is_new   a person gave it; False: the same one, encrypted or renewed by a program, and its version stays
     """
-    column = tables.User.password if which is Credential.PASSWORD else tables.User.token
-    version = tables.User.password_version if which is Credential.PASSWORD else tables.User.token_version
+    column, version = _KEPT[which]
     values: dict[Any, Any] = {column: encrypted}
     if is_new:
         values[version] = version + 1
@@ -200,7 +199,7 @@ def set_credential(
 
 def credential(connection: Connection, user_id: int, which: Credential) -> bytes | None:
     """What is kept on a user's card, encrypted; None: nothing."""
-    column = tables.User.password if which is Credential.PASSWORD else tables.User.token
+    column, _ = _KEPT[which]
     return connection.scalar(select(column).where(tables.User.id == user_id))
 
 
@@ -217,6 +216,11 @@ def users_by_email(connection: Connection, company_id: int, addresses: Iterable[
     chosen = _USERS.where(tables.User.company_id == company_id, tables.User.email_key.in_(keys))
     return list(_users(connection, chosen.order_by(tables.User.code)))
 
+
+_KEPT = {
+    Credential.PASSWORD: (tables.User.password, tables.User.password_version),
+    Credential.TOKEN: (tables.User.token, tables.User.token_version),
+}
 
 _COMPANIES = select(
     tables.Company.id,

@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from bounced.store import tables
 from bounced.store.engine import Store
 from bounced.store.ids import floor_id
-from bounced.store.outbound import State
+from bounced.store.outbound import OPEN
 
 ROWS_AT_ONCE = 1000
 """Rows deleted in one transaction."""
@@ -27,10 +27,8 @@ def purge_raw(store: Store, before: datetime, should_stop: Callable[[], bool] = 
 def purge_raw_outbound(store: Store, before: datetime, should_stop: Callable[[], bool] = lambda: False) -> int:
     """Delete the bytes of messages handed over before that time, save what is open; returns of how many."""
     message = tables.RawOutbound.outbound_id
-    open_ones = exists().where(
-        tables.Delivery.outbound_id == message, tables.Delivery.state.not_in((State.DONE.value, State.DROPPED.value))
-    )
-    return _purge(store, tables.RawOutbound, message, before, should_stop, ~open_ones)
+    is_open = exists().where(tables.Delivery.outbound_id == message, tables.Delivery.state.in_(OPEN))
+    return _purge(store, tables.RawOutbound, message, before, should_stop, ~is_open)
 
 
 def purge_events(store: Store, before: datetime, should_stop: Callable[[], bool] = lambda: False) -> int:

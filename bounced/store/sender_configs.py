@@ -4,20 +4,17 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    delete,
-    select,
-    update,
-)
+from sqlalchemy import Connection, delete, select, update
 
+from bounced.model import digest_of
 from bounced.store import tables
 from bounced.store.outbound import State
 from bounced.store.upsert import upsert
 
 
-def keep_sender_config(connection: Connection, company_id: int, digest: str, snapshot: Mapping[str, object]) -> int:
+def keep_sender_config(connection: Connection, company_id: int, snapshot: Mapping[str, object]) -> int:
     """The row of a sender config, which is made at its first use and never changed."""
+    digest = digest_of(snapshot)
     chosen = select(tables.SenderConfig.id).where(
         tables.SenderConfig.company_id == company_id, tables.SenderConfig.digest == digest
     )
@@ -37,13 +34,6 @@ def sender_snapshot(connection: Connection, sender_config_id: int) -> dict[str, 
     chosen = select(tables.SenderConfig.snapshot).where(tables.SenderConfig.id == sender_config_id)
     kept: dict[str, Any] = connection.execute(chosen).scalar_one()
     return kept
-
-
-def sender_digest(connection: Connection, sender_config_id: int) -> str:
-    """What tells a sender config from all others."""
-    return connection.execute(
-        select(tables.SenderConfig.digest).where(tables.SenderConfig.id == sender_config_id)
-    ).scalar_one()
 
 
 def paused(connection: Connection, now: datetime) -> list[int]:

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, select
 
 from bounced.store import tables
-from bounced.store.mails import CHUNK
+from bounced.store.mails import chunks
 from bounced.store.people import email_key
 from bounced.store.upsert import upsert
 from parsers.report import Kind
@@ -96,9 +96,9 @@ def listed(connection: Connection, company_id: int | None = None) -> list[Suppre
 def among(connection: Connection, company_id: int, addresses: Iterable[str]) -> set[str]:
     """Those of `addresses` that are on the list."""
     by_key = {email_key(address): address for address in addresses}
-    keys, table = list(by_key), tables.Suppression
+    table = tables.Suppression
     found: set[str] = set()
-    for start in range(0, len(keys), CHUNK):
-        chosen = (table.company_id == company_id, table.address_key.in_(keys[start : start + CHUNK]))
+    for keys in chunks(list(by_key)):
+        chosen = (table.company_id == company_id, table.address_key.in_(keys))
         found.update(by_key[key] for key in connection.scalars(select(table.address_key).where(*chosen)))
     return found

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import (
     JSON,
     BigInteger,
+    ColumnElement,
     Date,
     ForeignKey,
     Index,
@@ -32,6 +33,11 @@ SCHEMA = "0002"
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _only(rows: ColumnElement[bool]) -> dict[str, Any]:
+    """Of an index: that it holds these rows alone, in both databases."""
+    return {"sqlite_where": rows, "postgresql_where": rows}
 
 
 class Table(DeclarativeBase):
@@ -80,7 +86,7 @@ class User(Table):
     email: Mapped[str | None]
     email_key: Mapped[str | None]
     mail_sender: Mapped[str | None]  # directo | smtp | directo-reply-to | microsoft365; NULL: not set
-    smtp_server: Mapped[str | None]  # host:port
+    smtp_server: Mapped[str | None]  # host:port, or the name of a preset
     smtp_tls: Mapped[str | None]  # ssl | starttls | none
     smtp_username: Mapped[str | None]
     password: Mapped[bytes | None]  # encrypted
@@ -143,29 +149,9 @@ class Mail(Table):
     )
 
 
-Index(
-    "uq_mail_file",
-    Mail.sha256,
-    unique=True,
-    sqlite_where=Mail.mailbox_id.is_(None),
-    postgresql_where=Mail.mailbox_id.is_(None),
-)
-Index(
-    "ix_mail_action",
-    Mail.mailbox_id,
-    Mail.uidvalidity,
-    Mail.uid,
-    sqlite_where=Mail.action.is_not(None),
-    postgresql_where=Mail.action.is_not(None),
-)
-Index(
-    "ix_mail_open",
-    Mail.mailbox_id,
-    Mail.uidvalidity,
-    Mail.uid,
-    sqlite_where=Mail.stored_at.is_(None),
-    postgresql_where=Mail.stored_at.is_(None),
-)
+Index("uq_mail_file", Mail.sha256, unique=True, **_only(Mail.mailbox_id.is_(None)))
+Index("ix_mail_action", Mail.mailbox_id, Mail.uidvalidity, Mail.uid, **_only(Mail.action.is_not(None)))
+Index("ix_mail_open", Mail.mailbox_id, Mail.uidvalidity, Mail.uid, **_only(Mail.stored_at.is_(None)))
 
 
 class RawMail(Table):
@@ -238,29 +224,11 @@ class Event(Table):
 # `recipient`: their indexes hold the odd ones only, and so cost an insert next to nothing.
 for _name, _column in (("original", Event.original_recipient), ("final", Event.final_recipient)):
     _differs = _column.is_distinct_from(Event.recipient)
-    Index(f"ix_event_{_name}_recipient", func.lower(_column), sqlite_where=_differs, postgresql_where=_differs)
+    Index(f"ix_event_{_name}_recipient", func.lower(_column), **_only(_differs))
 Index("ix_event_recipient", func.lower(Event.recipient))
-Index(
-    "ix_event_user",
-    Event.user_id,
-    Event.received_at,
-    sqlite_where=Event.user_id.is_not(None),
-    postgresql_where=Event.user_id.is_not(None),
-)
-Index(
-    "ix_event_document",
-    Event.document,
-    sqlite_where=Event.document.is_not(None),
-    postgresql_where=Event.document.is_not(None),
-)
-
-
-Index(
-    "ix_event_outbound",
-    Event.outbound_id,
-    sqlite_where=Event.outbound_id.is_not(None),
-    postgresql_where=Event.outbound_id.is_not(None),
-)
+Index("ix_event_user", Event.user_id, Event.received_at, **_only(Event.user_id.is_not(None)))
+Index("ix_event_document", Event.document, **_only(Event.document.is_not(None)))
+Index("ix_event_outbound", Event.outbound_id, **_only(Event.outbound_id.is_not(None)))
 
 
 class SenderConfig(Table):
@@ -277,7 +245,7 @@ class SenderConfig(Table):
 
 
 class SenderPause(Table):
-    """A sender config that cannot log in, or has no TLS: nothing is sent with it until then."""
+    """A sender config whose server is not reached, or refuses TLS or the login: nothing is sent with it until then."""
 
     __tablename__ = "sender_pause"
 
@@ -330,18 +298,12 @@ class Delivery(Table):
     __table_args__ = (Index("ix_delivery_outbound", "outbound_id"),)
 
 
-Index(
-    "ix_delivery_due",
-    Delivery.due_at,
-    sqlite_where=Delivery.state == "queued",
-    postgresql_where=Delivery.state == "queued",
-)
+Index("ix_delivery_due", Delivery.due_at, **_only(Delivery.state == "queued"))
 Index(
     "ix_delivery_open",
     Delivery.state,
     Delivery.lease_until,
-    sqlite_where=Delivery.state.in_(("claimed", "sending", "uncertain")),
-    postgresql_where=Delivery.state.in_(("claimed", "sending", "uncertain")),
+    **_only(Delivery.state.in_(("claimed", "sending", "uncertain"))),
 )
 
 
@@ -355,9 +317,8 @@ class OutboundRecipient(Table):
     company_id: Mapped[int] = mapped_column(ForeignKey("company.id"))
     address: Mapped[str]  # as written to
     address_key: Mapped[str]  # as it is compared
-    state: Mapped[
-        str
-    ]  # queued | accepted | refused | delayed | bounced | delivered | complained | uncertain | suppressed
+    # queued | accepted | refused | delayed | bounced | delivered | complained | uncertain | suppressed
+    state: Mapped[str]
     to_send: Mapped[bool]  # no server has said its last word yet
     reply: Mapped[str | None]  # the server's, verbatim
     changed_at: Mapped[datetime]  # when it was queued, or what the server said was noted

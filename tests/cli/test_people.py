@@ -156,3 +156,11 @@ def test_import_names_the_row(bounced):
     assert "users.csv: row 2: code is missing" in bounced("users", "import", "users.csv").err
     Path("companies.json").write_text('[{"name": "acme"}, {"mail_sending_user_code": "HQ"}]')
     assert "companies.json: row 2: name is missing" in bounced("companies", "import", "companies.json").err
+
+
+def test_the_outbox_as_a_table(bounced):
+    """Its columns are what a person reads: several recipients stand beside each other."""
+    bounced(*MARI)
+    to = [part for name in ("a", "b") for part in ("--to", f"{name}@customer.example")]
+    assert bounced("send", "--company", "acme", "--user", "MARI", "--subject", "Invoice", *to).exit == 0
+    assert "  a@customer.example, b@customer.example  " in bounced("outbox", "list").out

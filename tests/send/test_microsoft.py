@@ -9,7 +9,9 @@ import pytest
 
 from bounced.config import Config, Microsoft365
 from bounced.errors import BouncedError, ConfigError
-from bounced.send.microsoft import MAX_ANSWER, Application, DeviceLogin, Grant, TokenError
+from bounced.send.authority import MAX_ANSWER
+from bounced.send.failure import TokenError
+from bounced.send.microsoft import Application, DeviceLogin, Grant
 from tests.servers.authority import Authority
 from tests.servers.microsoft import CLIENT_ID, CLIENT_SCOPE, CLIENT_SECRET, DEVICE_GRANT, USER_SCOPE, MicrosoftLogin
 

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bounced.errors import InputError
-from bounced.send.recipients import MAX_ADDRESS, Recipient, Unusable, ascii_domain, needs_smtputf8, read, read_all
+from bounced.send.recipients import MAX_ADDRESS, Recipient, Unusable, ascii_domain, read, read_all
 
 LONG_DOMAIN = ".".join(["d" * 60] * 3)  # 182 octets
 
@@ -45,10 +45,7 @@ LONG_DOMAIN = ".".join(["d" * 60] * 3)  # 182 octets
 )
 def test_read(written: str, name: str | None, address: str, envelope: str):
     """Name and address come apart; only the local part may keep a server from being told it in ASCII."""
-    recipient = read(written)
-    assert recipient == Recipient(name=name, address=address, envelope=envelope)
-    assert isinstance(recipient, Recipient)
-    assert recipient.needs_smtputf8 is not envelope.isascii()
+    assert read(written) == Recipient(name=name, address=address, envelope=envelope)
 
 
 @pytest.mark.parametrize(
@@ -175,10 +172,3 @@ def test_domains():
     assert ascii_domain("Näide.Example.ORG") == "xn--nide-loa.example.org"
     with pytest.raises(InputError, match="no dot"):
         ascii_domain("localhost")
-
-
-def test_smtputf8():
-    """It is needed as soon as one part is beyond ASCII."""
-    assert not needs_smtputf8("a@example.com", b"Subject: a\r\n")
-    assert needs_smtputf8("a@example.com", "õ@example.com")
-    assert needs_smtputf8("From: õ@example.com\r\n".encode())

@@ -11,7 +11,7 @@ from bounced.model import Event
 from bounced.send import Letter, submit, tokens
 from bounced.service import intake
 from bounced.service.correlate import Correlator
-from bounced.store import history, outbound, people, suppressions
+from bounced.store import deliveries, history, people, suppressions
 from bounced.store.engine import Store
 from bounced.store.outbound import RecipientState, State
 
@@ -151,12 +151,12 @@ class Office:
         with self.store.writing() as connection:
             sent = submit(connection, self.config, wanted, company=company, user=user, **letter)
             now = datetime.now(UTC)
-            claimed = outbound.claim(connection, "test", now, now + timedelta(hours=1), 500)
+            claimed = deliveries.claim(connection, "test", now, now + timedelta(hours=1), 500)
             for one in claimed:
-                outbound.begin_sending(connection, one.id, "test", now + timedelta(hours=1))
+                deliveries.begin_sending(connection, one.id, "test", now + timedelta(hours=1))
                 rows = [recipient.row for recipient in one.recipients]
-                outbound.set_recipients(connection, rows, RecipientState.ACCEPTED, reply, now)
-                outbound.finish(connection, one.id, "test", State.DONE, now)
+                deliveries.set_recipients(connection, rows, RecipientState.ACCEPTED, reply, now)
+                deliveries.finish(connection, one.id, "test", State.DONE, now)
         signed = tuple(tokens.sign(self.keyring, company, one.id) for one in claimed)
         return Message(sent.outbound_id, claimed[0].message.message_id, signed)
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from bounced.send import Letter, submit
 from bounced.service.outbox import Outbox
-from bounced.store import history, outbound, people, suppressions, tables
+from bounced.store import deliveries, history, people, suppressions, tables
 from bounced.store.outbound import RecipientState
 from tests.service.office import DOMAIN, FINE, GONE, complaint, notice
 
@@ -58,7 +58,7 @@ def test_a_bounce_that_is_here_before_the_reply_is_noted(office):
         office.take(notice(original=sent.message_id))
         with office.store.writing() as connection:
             rows = connection.scalars(select(tables.OutboundRecipient.id)).all()
-            outbound.set_recipients(connection, rows, outcome, "250 Ok", datetime.now(UTC))
+            deliveries.set_recipients(connection, rows, outcome, "250 Ok", datetime.now(UTC))
         assert office.states(sent) == {GONE: "bounced"}
 
 

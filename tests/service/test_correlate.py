@@ -11,7 +11,7 @@ from bounced.send import compose, tokens
 from bounced.send.reply import Reply
 from bounced.service import replay
 from bounced.service.deliver import ids_in
-from bounced.store import outbound, people, tables
+from bounced.store import deliveries, outbound, people, tables
 from tests.service.office import DOMAIN, EVENTS, FINE, GONE, KEY, NEWER, notice
 
 ELSEWHERE = "elsewhere@forward.example.org"
@@ -290,7 +290,7 @@ def test_what_no_server_took_does_not_bounce(office):
             .join(tables.Delivery, tables.Delivery.id == tables.OutboundRecipient.delivery_id)
             .where(tables.Delivery.outbound_id == later.id)
         ).all()
-        outbound.set_recipients(connection, rows, outbound.RecipientState.REFUSED, "550 no", datetime.now(UTC))
+        deliveries.set_recipients(connection, rows, outbound.RecipientState.REFUSED, "550 no", datetime.now(UTC))
     assert office.take_one(notice()).match.outbound_id == sent.id
 
 

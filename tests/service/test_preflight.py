@@ -4,8 +4,8 @@ import pytest
 
 from bounced.config import Config
 from bounced.errors import ConfigError
-from bounced.send.failure import ConnectError, LoginError, TlsError
-from bounced.send.microsoft import ANEW, REGISTRATION, TokenError
+from bounced.send.failure import ConnectError, LoginError, TlsError, TokenError
+from bounced.send.microsoft import ANEW, REGISTRATION
 from bounced.send.reply import Reply
 from bounced.send.settings import Card, resolve
 from bounced.send.smtp import Route, Session
@@ -27,7 +27,14 @@ def check(dns, sink):
         directo = relay | {"event_domain": "event.example.net"}
         config = Config.model_validate({"directo": directo, "send": {"resolver": [dns.address]}})
         mari = Card(code="MARI", **{"email": "mari@example.com"} | card)
-        sender = resolve(mari, None, config.directo, company="acme", allow_plaintext_login=False)
+        sender = resolve(
+            mari,
+            None,
+            config.directo,
+            company="acme",
+            allow_plaintext_login=False,
+            microsoft365=config.microsoft365.server,
+        )
         # whatever server the card names, the one that answers here is the sink
         route = Route(host="127.0.0.1", port=sink.port, tls=None)
 
@@ -286,7 +293,9 @@ def login_finding(card, error) -> Finding:
     """What is said of a login that failed."""
     config = Config()
     mari = Card(code="MARI", email="mari@example.com", **card)
-    sender = resolve(mari, None, config.directo, company="acme", allow_plaintext_login=False)
+    sender = resolve(
+        mari, None, config.directo, company="acme", allow_plaintext_login=False, microsoft365=config.microsoft365.server
+    )
 
     def log_in() -> None:
         raise error

@@ -1,22 +1,23 @@
-"""The outbox in the database: who has a delivery in hand, and what may still become of it."""
+"""Deliveries in the database: who has one in hand, and what may still become of it."""
 
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Set
+from datetime import datetime, timedelta
 from threading import Event, Thread
 
 import pytest
 from sqlalchemy import Connection, select
 
 from bounced.errors import LeaseLostError
-from bounced.store import history, outbound, people, retention, sender_configs, tables
+from bounced.store import deliveries, history, outbound, people, retention, sender_configs, tables
+from bounced.store.deliveries import Claimed
 from bounced.store.engine import Store
 from bounced.store.ids import new_id
 from bounced.store.joint import Joint
-from bounced.store.outbound import Claimed, RecipientState, State
+from bounced.store.outbound import RecipientState, State
 from tests.store.samples import NOW
 
 MINUTE = timedelta(minutes=1)
-A, B = "host:1:100", "host:2:200"
+A, B, C = "host:1:100", "host:2:200", "host:3:300"
 
 
 def queue(connection: Connection, *addresses: str, suppressed: Iterable[str] = (), config: str = "one") -> int:
@@ -31,7 +32,7 @@ def queue(connection: Connection, *addresses: str, suppressed: Iterable[str] = (
         id=outbound_id,
         company_id=company_id,
         user_id=user.id,
-        sender_config_id=sender_configs.keep_sender_config(connection, company_id, config, {"mode": "directo"}),
+        sender_config_id=sender_configs.keep_sender_config(connection, company_id, {"mode": config}),
         document="Invoice 1",
         subject="Invoice 1",
         message_id=f"{outbound_id}@acme.example.com",
@@ -52,7 +53,14 @@ def queued(store: Store, count: int = 1, **options: str) -> list[int]:
 def claim(store: Store, owner: str = A, limit: int = 10) -> list[Claimed]:
     """Claim what is due for a minute."""
     with store.writing() as connection:
-        return outbound.claim(connection, owner, NOW, NOW + MINUTE, limit)
+        return deliveries.claim(connection, owner, NOW, NOW + MINUTE, limit)
+
+
+def recover(
+    connection: Connection, now: datetime, *, gone: Iterable[str] = (), owner: str = C, held: Set[int] = frozenset()
+) -> tuple[int, list[int]]:
+    """Take back what nobody is at, as a daemon that has nothing in hand, where not said otherwise."""
+    return deliveries.recover(connection, now, gone=gone, owner=owner, held=held)
 
 
 def state(store: Store, number: int) -> str:
@@ -91,13 +99,13 @@ def test_two_connections_never_claim_the_same(store: Store, url: str) -> None:
     def second() -> None:
         inside.wait(30)
         with Store.open(url) as own, own.writing() as connection:
-            claimed.append({one.id for one in outbound.claim(connection, B, NOW, NOW + MINUTE, 4)})
+            claimed.append({one.id for one in deliveries.claim(connection, B, NOW, NOW + MINUTE, 4)})
         go_on.set()
 
     thread = Thread(target=second)
     thread.start()
     with store.writing() as connection:
-        claimed.append({one.id for one in outbound.claim(connection, A, NOW, NOW + MINUTE, 4)})
+        claimed.append({one.id for one in deliveries.claim(connection, A, NOW, NOW + MINUTE, 4)})
         inside.set()
         if not store.has_one_writer:
             assert go_on.wait(30), "the second claim waits for the first"
@@ -111,8 +119,8 @@ def test_what_is_not_due_or_excluded_is_left(store: Store) -> None:
     (number,) = queued(store)
     with store.writing() as connection:
         config = connection.execute(select(tables.SenderConfig.id)).scalar_one()
-        assert outbound.claim(connection, A, NOW - MINUTE, NOW, 10) == []
-        assert outbound.claim(connection, A, NOW, NOW + MINUTE, 10, excluded=[config]) == []
+        assert deliveries.claim(connection, A, NOW - MINUTE, NOW, 10) == []
+        assert deliveries.claim(connection, A, NOW, NOW + MINUTE, 10, excluded=[config]) == []
     assert [one.id for one in claim(store)] == [number]
 
 
@@ -121,18 +129,18 @@ def test_only_the_holder_goes_on(store: Store) -> None:
     (number,) = queued(store)
     claim(store)
     with store.writing() as connection:
-        assert outbound.recover(connection, NOW + 2 * MINUTE) == (1, [])
+        assert recover(connection, NOW + 2 * MINUTE) == (1, [])
     claim(store, B)
     for change in (
-        lambda c: outbound.begin_sending(c, number, A, NOW + MINUTE),
-        lambda c: outbound.finish(c, number, A, State.DONE, NOW),
-        lambda c: outbound.postpone(c, number, A, NOW, error=None),
+        lambda c: deliveries.begin_sending(c, number, A, NOW + MINUTE),
+        lambda c: deliveries.finish(c, number, A, State.DONE, NOW),
+        lambda c: deliveries.postpone(c, number, A, NOW, error=None),
     ):
         with pytest.raises(LeaseLostError), store.writing() as connection:
             change(connection)
     with store.writing() as connection:
-        outbound.give_back(connection, [number], A)
-        outbound.begin_sending(connection, number, B, NOW + MINUTE)
+        deliveries.give_back(connection, [number], A)
+        deliveries.begin_sending(connection, number, B, NOW + MINUTE)
     assert state(store, number) == State.SENDING
 
 
@@ -144,23 +152,23 @@ def test_recovery(store: Store, how: str) -> None:
     claim(store, B)
     with store.writing() as connection:
         for number in (sending, held):
-            outbound.begin_sending(connection, number, A, NOW + (MINUTE if number == sending else 9 * MINUTE))
+            deliveries.begin_sending(connection, number, A, NOW + (MINUTE if number == sending else 9 * MINUTE))
     with store.writing() as connection:
         match how:
             case "lease":
-                outbound.renew(connection, B, NOW + 9 * MINUTE)
-                found = outbound.recover(connection, NOW + 2 * MINUTE)
+                deliveries.renew(connection, B, NOW + 9 * MINUTE)
+                found = recover(connection, NOW + 2 * MINUTE)
             case "gone":
-                outbound.finish(connection, held, A, State.DONE, NOW)
-                found = outbound.recover(connection, NOW, gone=[A])
+                deliveries.finish(connection, held, A, State.DONE, NOW)
+                found = recover(connection, NOW, gone=[A])
             case _:
-                found = outbound.recover(connection, NOW, owner=A, held={held})
+                found = recover(connection, NOW, owner=A, held={held})
     assert found == (1, [sending])
     assert [state(store, number) for number in (claimed, sending, others)] == ["queued", "uncertain", "claimed"]
     assert state(store, held) == ("done" if how == "gone" else "sending")
     assert fates(store, sending) == [("r1@customer.example.com", "uncertain")]
     with store.reading() as connection:
-        assert outbound.owners(connection) == ({B} if how == "gone" else {A, B})
+        assert deliveries.owners(connection) == ({B} if how == "gone" else {A, B})
 
 
 def test_who_has_the_answer_knows(store: Store) -> None:
@@ -169,13 +177,13 @@ def test_who_has_the_answer_knows(store: Store) -> None:
     claim(store)
     with store.writing() as connection:
         for number in (first, second):
-            outbound.begin_sending(connection, number, A, NOW + MINUTE)
-        assert outbound.recover(connection, NOW + 2 * MINUTE) == (0, [first, second])
-        assert outbound.decide(connection, second, NOW, release=True)
+            deliveries.begin_sending(connection, number, A, NOW + MINUTE)
+        assert recover(connection, NOW + 2 * MINUTE) == (0, [first, second])
+        assert deliveries.decide(connection, second, NOW, release=True)
     with store.writing() as connection:
-        outbound.finish(connection, first, A, State.DONE, NOW)
+        deliveries.finish(connection, first, A, State.DONE, NOW)
     with pytest.raises(LeaseLostError), store.writing() as connection:
-        outbound.finish(connection, second, A, State.DONE, NOW)
+        deliveries.finish(connection, second, A, State.DONE, NOW)
     assert (state(store, first), state(store, second)) == ("done", "queued")
 
 
@@ -183,25 +191,25 @@ def test_decisions(store: Store) -> None:
     """An uncertain one is sent again to whom it is uncertain, or dropped; a queued one can only be dropped."""
     with store.writing() as connection:
         number = queue(connection, "a@customer.example.com", "b@customer.example.com")
-        assert not outbound.decide(connection, number, NOW, release=True)
+        assert not deliveries.decide(connection, number, NOW, release=True)
     (one,) = claim(store)
     with store.writing() as connection:
-        assert not outbound.decide(connection, number, NOW, release=False), "it is in hand"
-        outbound.begin_sending(connection, number, A, NOW + MINUTE)
-        outbound.finish(connection, number, A, State.UNCERTAIN, NOW, error="no answer")
+        assert not deliveries.decide(connection, number, NOW, release=False), "it is in hand"
+        deliveries.begin_sending(connection, number, A, NOW + MINUTE)
+        deliveries.finish(connection, number, A, State.UNCERTAIN, NOW, error="no answer")
         rows = [who.row for who in one.recipients]
-        outbound.set_recipients(connection, rows[:1], RecipientState.REFUSED, "550 no", NOW)
-        outbound.set_recipients(connection, rows[1:], RecipientState.UNCERTAIN, None, NOW)
+        deliveries.set_recipients(connection, rows[:1], RecipientState.REFUSED, "550 no", NOW)
+        deliveries.set_recipients(connection, rows[1:], RecipientState.UNCERTAIN, None, NOW)
     assert claim(store) == []
     with store.writing() as connection:
-        assert outbound.decide(connection, number, NOW, release=True)
+        assert deliveries.decide(connection, number, NOW, release=True)
     (again,) = claim(store)
     assert [who.address for who in again.recipients] == ["b@customer.example.com"]
     assert again.tries == 1
     with store.writing() as connection:
-        outbound.postpone(connection, number, A, NOW, error="later")
-        assert outbound.decide(connection, number, NOW, release=False)
-        assert not outbound.decide(connection, number, NOW, release=False)
+        deliveries.postpone(connection, number, A, NOW, error="later")
+        assert deliveries.decide(connection, number, NOW, release=False)
+        assert not deliveries.decide(connection, number, NOW, release=False)
         assert history.waiting(connection) == []
     assert (state(store, number), claim(store)) == ("dropped", [])
 
@@ -225,15 +233,14 @@ def test_a_mended_card_moves_what_waits(store: Store) -> None:
     (number,) = queued(store)
     claim(store)
     with store.writing() as connection:
-        outbound.postpone(connection, number, A, NOW + 60 * MINUTE, error="535")
+        deliveries.postpone(connection, number, A, NOW + 60 * MINUTE, error="535")
         before = connection.execute(select(tables.SenderConfig.id)).scalar_one()
         ((config, user_id, company_id),) = sender_configs.waiting_users(connection, [before])
-        after = sender_configs.keep_sender_config(connection, company_id, "two", {"mode": "smtp"})
+        after = sender_configs.keep_sender_config(connection, company_id, {"mode": "two"})
         sender_configs.use_sender_config(connection, config, user_id + 1, after, NOW)
         assert sender_configs.waiting_users(connection, [after]) == []
         sender_configs.use_sender_config(connection, config, user_id, after, NOW)
-        assert sender_configs.sender_digest(connection, after) == "two"
-        assert sender_configs.sender_snapshot(connection, after) == {"mode": "smtp"}
+        assert sender_configs.sender_snapshot(connection, after) == {"mode": "two"}
     (one,) = claim(store)
     assert (one.id, one.message.sender_config_id) == (number, after)
 
@@ -242,7 +249,7 @@ def test_a_sender_config_is_kept_once(store: Store) -> None:
     """Equal settings of one company are one row."""
     with store.writing() as connection:
         acme, other = (people.ensure_company(connection, name) for name in ("acme", "other"))
-        rows = [sender_configs.keep_sender_config(connection, company, "d", {}) for company in (acme, acme, other)]
+        rows = [sender_configs.keep_sender_config(connection, company, {}) for company in (acme, acme, other)]
     assert rows[0] == rows[1] != rows[2]
 
 
@@ -265,10 +272,10 @@ def test_bytes_are_kept_while_something_is_to_be_sent(store: Store) -> None:
     done, dropped, uncertain, waiting = queued(store, 4)
     claim(store, A, 3)
     with store.writing() as connection:
-        outbound.finish(connection, done, A, State.DONE, NOW)
-        outbound.finish(connection, uncertain, A, State.UNCERTAIN, NOW)
-        outbound.postpone(connection, dropped, A, NOW, error=None)
-        assert outbound.decide(connection, dropped, NOW, release=False)
+        deliveries.finish(connection, done, A, State.DONE, NOW)
+        deliveries.finish(connection, uncertain, A, State.UNCERTAIN, NOW)
+        deliveries.postpone(connection, dropped, A, NOW, error=None)
+        assert deliveries.decide(connection, dropped, NOW, release=False)
     assert retention.purge_raw_outbound(store, NOW) == 0, "they were made later"
     assert retention.purge_raw_outbound(store, NOW + timedelta(days=36_500)) == 2
     with store.reading() as connection:
@@ -286,7 +293,7 @@ def test_joined_writes_stand_and_fall_by_themselves(store: Store) -> None:
 
     def finish(number: int) -> None:
         try:
-            joint.write(lambda c: outbound.finish(c, number, A if number % 5 else B, State.DONE, NOW))
+            joint.write(lambda c: deliveries.finish(c, number, A if number % 5 else B, State.DONE, NOW))
         except LeaseLostError:
             failed.append(number)
 
@@ -305,10 +312,10 @@ def test_nobody_is_left_to_release(store: Store) -> None:
     (number,) = queued(store, 1)
     (one,) = claim(store)
     with store.writing() as connection:
-        outbound.begin_sending(connection, number, A, NOW + MINUTE)
-        outbound.finish(connection, number, A, State.UNCERTAIN, NOW, error="no answer")
-        outbound.set_recipients(connection, [one.recipients[0].row], RecipientState.UNCERTAIN, None, NOW)
+        deliveries.begin_sending(connection, number, A, NOW + MINUTE)
+        deliveries.finish(connection, number, A, State.UNCERTAIN, NOW, error="no answer")
+        deliveries.set_recipients(connection, [one.recipients[0].row], RecipientState.UNCERTAIN, None, NOW)
         history.learn(connection, one.recipients[0].row, RecipientState.BOUNCED, NOW + MINUTE)
-        assert not outbound.decide(connection, number, NOW, release=True)
-        assert outbound.decide(connection, number, NOW, release=False)
+        assert not deliveries.decide(connection, number, NOW, release=True)
+        assert deliveries.decide(connection, number, NOW, release=False)
     assert claim(store) == []
