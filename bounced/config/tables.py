@@ -136,7 +136,7 @@ class Send(Table):
             "smtp.zone.ee": Limit(connections=None, per_minute=12),
             "smtp.zone.eu": Limit(connections=None, per_minute=12),
         },
-        description="By server.",
+        description="By server; each daemon keeps to them for itself.",
     )
     resolver: list[Annotated[NameServer, BeforeValidator(NameServer.parse)]] = Field(
         [], description='Name servers, "192.0.2.1" or "192.0.2.1:5353"; the system\'s where empty.'
