@@ -41,6 +41,11 @@ BEGIN_WRITING = {
 }
 BEGIN_READING = {"sqlite": "BEGIN", "postgresql": "SET TRANSACTION READ ONLY"}
 
+NEVER_ASYNCHRONOUS = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+"""PostgreSQL, whatever its configuration: a commit that a crash may undo would have mail lost, or sent twice."""
+
 JSON_TEXT = json.JSONEncoder(separators=(",", ":")).encode
 """In ASCII: a text that a database would refuse (NUL, half of a surrogate pair) is stored as its escape."""
 
@@ -233,6 +238,7 @@ def _postgresql_engine(url: URL) -> Engine:
     def configure(connection: Any, _record: object) -> None:
         connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'")
         connection.execute(f"SET lock_timeout = '{LOCK_WAIT_SECONDS}s'")
+        connection.execute(NEVER_ASYNCHRONOUS)
         connection.execute("SET timezone = 'UTC'")
         connection.execute("SET cursor_tuple_fraction = 1")  # a long answer is read to its end, not just begun
         connection.commit()

@@ -85,6 +85,16 @@ def test_sqlite_survives_power_cuts(tmp_path: Path) -> None:
     assert modes == {"bounced.db": 0o600, "bounced.db-wal": 0o600, "bounced.db-shm": 0o600}
 
 
+def test_postgresql_survives_crashes(database_url: str) -> None:
+    """The server's configuration may say that commits are not waited for; one that waits for more is left alone."""
+    kept = {}
+    for configured in ("off", "remote_apply"):
+        url = f"{database_url}?options=-c%20synchronous_commit%3D{configured}"
+        with Store.open(url, migrate=True) as store, store.reading() as connection:
+            kept[configured] = connection.exec_driver_sql("SHOW synchronous_commit").scalar()
+    assert kept == {"off": "on", "remote_apply": "remote_apply"}
+
+
 def test_locked_database_may_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer that another program keeps out gives up in time, and goes on afterwards."""
     monkeypatch.setattr(engine, "LOCK_WAIT_SECONDS", 0.1)
