@@ -347,3 +347,29 @@ def test_a_server_that_hangs_stops_its_own_mail_only(desk: Desk, start_script: S
                 break
             threading.Event().wait(0.1)
         assert desk.states(sent) == {TO: "accepted"}
+
+
+def test_many_servers_that_hang(desk: Desk, start_script: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes one of the connections that there are, however much waits for it."""
+    monkeypatch.setattr("bounced.service.outbox.WORKERS", 4)
+    monkeypatch.setattr("bounced.service.outbox.PER_CONNECTION", 1)
+    asked = threading.Semaphore(0)
+
+    def hang() -> Iterator[bytes]:
+        asked.release()
+        threading.Event().wait(60)
+        yield b""
+
+    desk.through(start_script().port)
+    for code in ("A", "B", "C"):
+        desk.own_server(code, start_script({"EHLO": hang}))
+        for _ in range(4):
+            desk.submit(user=code)
+    with desk.running():
+        assert all(asked.acquire(timeout=30) for _ in range(3))
+        sent = desk.submit()
+        for _ in range(300):
+            if desk.states(sent) == {TO: "accepted"}:
+                break
+            threading.Event().wait(0.1)
+        assert desk.states(sent) == {TO: "accepted"}
