@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -282,6 +283,14 @@ def test_unreachable_server_may_be_tried_again() -> None:
     assert "refused" in str(error)
     assert error.retry
     assert "hunter2" not in str(error)
+
+
+def test_server_that_hangs_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes a connection and says nothing: what waits to be noted is not given up for it."""
+    monkeypatch.setattr(engine, "CONNECT_TIMEOUT_SECONDS", 2)  # the shortest that the driver knows
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        error = failure(f"postgresql+psycopg://bounced@127.0.0.1:{server.getsockname()[1]}/bounced")
+    assert error.retry
 
 
 def test_lost_connection_may_be_tried_again(database_url: str) -> None:
