@@ -15,11 +15,14 @@ from bounced.config.tables import Microsoft365
 from bounced.keys import Keyring
 from bounced.model import Event
 from bounced.send import Attachment, Letter, cards, refusal, submit
+from bounced.send.microsoft import Application, Grant
+from bounced.send.smtp import Route, Session
+from bounced.service.login import Account, open_session
 from bounced.service.outbox import Outbox
 from bounced.store import events, history, people, suppressions, tables
 from bounced.store.engine import Store
 from bounced.store.history import Waiting
-from bounced.store.people import Credential
+from bounced.store.people import Credential, SmtpTls
 from parsers.causes.cause import Cause
 from tests.send.script import END, Reply, Script, in_turn
 from tests.service.office import KEY, NEWER
@@ -175,6 +178,29 @@ def test_no_token(desk: Desk, keys: str) -> None:
     (event,) = desk.events()
     assert (event.report.cause, event.report.rule) == (Cause.LOGIN_FAILED, refusal.NO_TOKEN)
     assert ("client_id" if keys == KEY else "cannot be decrypted") in (event.report.diagnostic or "")
+
+
+def test_a_login_while_the_old_one_is_renewed(desk: Desk, start_script: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the person gave stays on the card."""
+    desk.card("MARI", token="old")
+    config = desk.config.model_copy(update={"microsoft365": Microsoft365(client_id="x")})
+    with desk.store.reading() as connection:
+        mari = people.find_user(connection, desk.company, "MARI")
+    assert mari
+
+    def renew(_application: Application, _cache: str) -> Grant:
+        desk.card("MARI", token="new")
+        return Grant(access_token="t", cache="old, renewed", account=None)
+
+    monkeypatch.setattr(Application, "held", lambda *_: None)
+    monkeypatch.setattr(Application, "renew", renew)
+    route = Route(host="127.0.0.1", port=start_script().port, tls=SmtpTls.NONE, allow_plaintext_login=True)
+    account = Account(mari.id, "mari@acme.example.com", Credential.TOKEN, mari.token_version)
+    session = Session(route)
+    open_session(session, account, desk.store, config, desk.keyring)
+    session.close()
+    with desk.store.reading() as connection:
+        assert cards.secret(connection, desk.keyring, mari.id, Credential.TOKEN) == "new"
 
 
 def test_a_password_that_cannot_be_decrypted(desk: Desk, start_script: Start) -> None:
