@@ -131,6 +131,8 @@ INCIDENTS: dict[str, tuple[Mapping[str, Reply], Cause, str]] = {
         Cause.LOGIN_FAILED,
         "microsoft-smtp-auth-off-for-mailbox",
     ),
+    "454 4.7.0 Temporary authentication failure": ({"AUTH": b""}, Cause.LOGIN_FAILED, "login-unavailable"),
+    "451 4.3.0 Internal error, try again later": ({"AUTH": b""}, Cause.LOGIN_FAILED, "login-unavailable"),
     "530 5.7.0 Authentication required": ({"MAIL": b""}, Cause.LOGIN_FAILED, "login-needed"),
     "530 5.7.0 Must issue a STARTTLS command first": ({"MAIL": b""}, Cause.TLS_FAILED, "tls-required"),
 }
