@@ -101,6 +101,23 @@ def test_locked_database_may_be_tried_again(tmp_path: Path, monkeypatch: pytest.
             people.ensure_company(connection, "acme")
 
 
+def test_file_that_was_moved_away(tmp_path: Path) -> None:
+    """Nothing is written where nobody will see it; with the file back in its place it goes on."""
+    path, away = tmp_path / "bounced.db", tmp_path / "away.db"
+    with Store.open(f"sqlite:///{path}") as store:
+        path.rename(away)
+        for is_another in (False, True):
+            if is_another:
+                path.write_bytes(away.read_bytes())
+            with pytest.raises(StoreError, match="removed or replaced") as caught, store.writing() as connection:
+                people.ensure_company(connection, "lost")
+            one_line(caught.value)
+        away.rename(path)
+        with store.writing() as connection:
+            people.ensure_company(connection, "kept")
+            assert [company.name for company in people.companies(connection)] == ["kept"]
+
+
 def test_full_database_may_be_tried_again(tmp_path: Path) -> None:
     """A transaction that finds no room leaves nothing behind, and works when there is room."""
     with Store.open(f"sqlite:///{tmp_path}/bounced.db") as store:
