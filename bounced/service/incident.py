@@ -26,6 +26,8 @@ OF_A_WAY = {
     Cause.RATE_LIMITED,
 }
 """What a server's words may say of one: all other causes are a recipient's or a message's."""
+LOGIN_UNAVAILABLE = "login-unavailable"
+"""The rule for a server that could not tell whether a login is right."""
 NO_SMTP_AUTH = "microsoft-smtp-auth-off"
 """So begin the rules for what Microsoft refuses whatever the login is."""
 
@@ -50,6 +52,8 @@ def incident(error: TransportError, about: Subject) -> Report:
     cause, rule = next((cause, rule) for kind, cause, rule in STEPS if isinstance(error, kind))
     if cause is Cause.LOGIN_FAILED and about.mode == MailSender.MICROSOFT365:
         rule = NO_TOKEN
+    if isinstance(error, LoginError) and reply and reply.temporary:
+        rule = LOGIN_UNAVAILABLE
     said = reply is not None and report.cause in OF_A_WAY
     if said and report.cause is Cause.LOGIN_FAILED and rule == NO_TOKEN:
         said = (report.rule or "").startswith(NO_SMTP_AUTH)  # the other rules' remedies are about a password

@@ -58,5 +58,7 @@ def _token(account: Account, store: Store, config: Config, keyring: Keyring, *, 
         grant = application.renew(cache)
         held = grant.access_token
         with store.writing() as connection:
-            cards.keep_secret(connection, keyring, account.user_id, Credential.TOKEN, grant.cache, is_new=False)
+            # not where another one has renewed it meanwhile, or a person has logged in anew
+            if cards.secret(connection, keyring, account.user_id, Credential.TOKEN) == cache:
+                cards.keep_secret(connection, keyring, account.user_id, Credential.TOKEN, grant.cache, is_new=False)
     return Token(username=account.username, access_token=held)

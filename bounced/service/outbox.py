@@ -42,8 +42,8 @@ CONNECTIONS = 12
 """Of one way at a time."""
 PER_CONNECTION = 20
 """Deliveries for which another connection is worth its while."""
-WORKERS = 100
-"""So many connections: servers that hardly answer, eight of them even, leave some for the others."""
+WORKERS = 400
+"""So many connections: hundreds of servers that hardly answer, each with one, leave some for the others."""
 LEASE = timedelta(minutes=10)
 """How long a delivery stays with a daemon that is not heard of."""
 LONGEST_TURN = 60.0
@@ -170,10 +170,11 @@ class Outbox:
                 way.jobs.extend(new.jobs)
                 way.configs |= new.configs
                 way.works = False  # nobody knows of these yet
-            wanted = min(CONNECTIONS, -(-len(way.jobs) // PER_CONNECTION))
-            more = max(0, wanted - way.workers)
-            way.workers += more
-        for _ in range(more):
+            more = _hire(way)
+        self._put_to_work(way, more, config, keyring)
+
+    def _put_to_work(self, way: Way, workers: int, config: Config, keyring: Keyring) -> None:
+        for _ in range(workers):
             self._pool.submit(self._work, way, config, keyring).add_done_callback(lambda done: self._end(way, done))
 
     def _end(self, way: Way, done: Future[None]) -> None:
@@ -210,6 +211,11 @@ class Outbox:
                 is_new = not session.is_usable
                 if is_new and not self._open(session, way, config, keyring):
                     return
+                if not way.answers:
+                    with self._lock:
+                        way.answers = True
+                        more = _hire(way)
+                    self._put_to_work(way, more, config, keyring)
                 if job := self._next(way):
                     if not self._try(session, way, job, config.send.retry_for):
                         return
@@ -319,6 +325,17 @@ class Outbox:
         finally:
             with self._lock:
                 self._held.difference_update(job.claimed.id for job in jobs)
+
+
+def _hire(way: Way) -> int:
+    """How many more workers a way gets, to be called under the lock: but one until there is a connection.
+
+    A server may leave it waiting for minutes, and hundreds of them at a time all workers.
+    """
+    wanted = min(CONNECTIONS if way.answers else 1, -(-len(way.jobs) // PER_CONNECTION))
+    more = max(0, wanted - way.workers)
+    way.workers += more
+    return more
 
 
 def _rest(way: Way) -> list[Job]:

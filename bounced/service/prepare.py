@@ -37,6 +37,7 @@ class Way:
     route: Route
     account: Account | None  # None: it needs no login
     workers: int = 0
+    answers: bool = False  # there was a connection
     works: bool = False  # a server has answered a message
     sessions: set[Session] = field(default_factory=set)  # of the workers that have or make a connection
     jobs: deque[Job] = field(default_factory=deque)

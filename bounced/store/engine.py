@@ -63,6 +63,8 @@ class Store:
         # SQLite's writers take turns; left to SQLite, they sleep and try, and an unlucky thread may wait for long.
         self.has_one_writer = engine.dialect.name == "sqlite"
         self._turn = RLock() if self.has_one_writer else nullcontext()
+        self._file = Path(engine.url.database or "") if self.has_one_writer else None
+        self._identity = sqlite_file.identity(self._file) if self._file else None
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = False) -> Self:
@@ -109,6 +111,9 @@ class Store:
 
     @contextmanager
     def _transaction(self, begin: dict[str, str]) -> Iterator[Connection]:
+        if self._file and sqlite_file.identity(self._file) != self._identity:  # what is written there, nobody will see
+            what = "the file was removed or replaced while it was open: put it back, or restart"
+            raise StoreError(f"{self._place}: {what}", retry=True)
         try:
             with self._engine.begin() as connection:
                 connection.exec_driver_sql(begin[self._engine.dialect.name])

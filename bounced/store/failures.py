@@ -42,5 +42,6 @@ def _postgresql(error: Any) -> tuple[str, bool]:
     state: str | None = getattr(error, "sqlstate", None)
     if state:
         return error.diag.message_primary or str(error), state.startswith(POSTGRESQL_RETRY)
-    lost = type(error).__name__ == "OperationalError" and not any(hint in str(error) for hint in POSTGRESQL_HOPELESS)
+    kinds = (kind.__name__ for kind in type(error).__mro__)  # a connection that timed out is one of a kind of its own
+    lost = "OperationalError" in kinds and not any(hint in str(error) for hint in POSTGRESQL_HOPELESS)
     return str(error), lost

@@ -29,6 +29,15 @@ def prepare(path: Path) -> None:
             raise StoreError(f"{needed}: cannot be written: {os.strerror(errno.EACCES)}", retry=False)
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file this is, whatever it is called; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _create_file(path: Path) -> None:
     existing = next(folder for folder in path.absolute().parents if folder.exists())
     if os.geteuid() == 0:

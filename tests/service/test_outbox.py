@@ -15,11 +15,14 @@ from bounced.config.tables import Microsoft365
 from bounced.keys import Keyring
 from bounced.model import Event
 from bounced.send import Attachment, Letter, cards, refusal, submit
+from bounced.send.microsoft import Application, Grant
+from bounced.send.smtp import Route, Session
+from bounced.service.login import Account, open_session
 from bounced.service.outbox import Outbox
 from bounced.store import events, history, people, suppressions, tables
 from bounced.store.engine import Store
 from bounced.store.history import Waiting
-from bounced.store.people import Credential
+from bounced.store.people import Credential, SmtpTls
 from parsers.causes.cause import Cause
 from tests.send.script import END, Reply, Script, in_turn
 from tests.service.office import KEY, NEWER
@@ -128,6 +131,8 @@ INCIDENTS: dict[str, tuple[Mapping[str, Reply], Cause, str]] = {
         Cause.LOGIN_FAILED,
         "microsoft-smtp-auth-off-for-mailbox",
     ),
+    "454 4.7.0 Temporary authentication failure": ({"AUTH": b""}, Cause.LOGIN_FAILED, "login-unavailable"),
+    "451 4.3.0 Internal error, try again later": ({"AUTH": b""}, Cause.LOGIN_FAILED, "login-unavailable"),
     "530 5.7.0 Authentication required": ({"MAIL": b""}, Cause.LOGIN_FAILED, "login-needed"),
     "530 5.7.0 Must issue a STARTTLS command first": ({"MAIL": b""}, Cause.TLS_FAILED, "tls-required"),
 }
@@ -175,6 +180,29 @@ def test_no_token(desk: Desk, keys: str) -> None:
     (event,) = desk.events()
     assert (event.report.cause, event.report.rule) == (Cause.LOGIN_FAILED, refusal.NO_TOKEN)
     assert ("client_id" if keys == KEY else "cannot be decrypted") in (event.report.diagnostic or "")
+
+
+def test_a_login_while_the_old_one_is_renewed(desk: Desk, start_script: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the person gave stays on the card."""
+    desk.card("MARI", token="old")
+    config = desk.config.model_copy(update={"microsoft365": Microsoft365(client_id="x")})
+    with desk.store.reading() as connection:
+        mari = people.find_user(connection, desk.company, "MARI")
+    assert mari
+
+    def renew(_application: Application, _cache: str) -> Grant:
+        desk.card("MARI", token="new")
+        return Grant(access_token="t", cache="old, renewed", account=None)
+
+    monkeypatch.setattr(Application, "held", lambda *_: None)
+    monkeypatch.setattr(Application, "renew", renew)
+    route = Route(host="127.0.0.1", port=start_script().port, tls=SmtpTls.NONE, allow_plaintext_login=True)
+    account = Account(mari.id, "mari@acme.example.com", Credential.TOKEN, mari.token_version)
+    session = Session(route)
+    open_session(session, account, desk.store, config, desk.keyring)
+    session.close()
+    with desk.store.reading() as connection:
+        assert cards.secret(connection, desk.keyring, mari.id, Credential.TOKEN) == "new"
 
 
 def test_a_password_that_cannot_be_decrypted(desk: Desk, start_script: Start) -> None:
@@ -341,6 +369,32 @@ def test_a_server_that_hangs_stops_its_own_mail_only(desk: Desk, start_script: S
         desk.submit(user=f"U{number}")
     with desk.running():
         assert all(asked.acquire(timeout=30) for _ in range(10))
+        sent = desk.submit()
+        for _ in range(300):
+            if desk.states(sent) == {TO: "accepted"}:
+                break
+            threading.Event().wait(0.1)
+        assert desk.states(sent) == {TO: "accepted"}
+
+
+def test_many_servers_that_hang(desk: Desk, start_script: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes one of the connections that there are, however much waits for it."""
+    monkeypatch.setattr("bounced.service.outbox.WORKERS", 4)
+    monkeypatch.setattr("bounced.service.outbox.PER_CONNECTION", 1)
+    asked = threading.Semaphore(0)
+
+    def hang() -> Iterator[bytes]:
+        asked.release()
+        threading.Event().wait(60)
+        yield b""
+
+    desk.through(start_script().port)
+    for code in ("A", "B", "C"):
+        desk.own_server(code, start_script({"EHLO": hang}))
+        for _ in range(4):
+            desk.submit(user=code)
+    with desk.running():
+        assert all(asked.acquire(timeout=30) for _ in range(3))
         sent = desk.submit()
         for _ in range(300):
             if desk.states(sent) == {TO: "accepted"}:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -108,6 +109,23 @@ def test_locked_database_may_be_tried_again(tmp_path: Path, monkeypatch: pytest.
         other.close()
         with store.writing() as connection:
             people.ensure_company(connection, "acme")
+
+
+def test_file_that_was_moved_away(tmp_path: Path) -> None:
+    """Nothing is written where nobody will see it; with the file back in its place it goes on."""
+    path, away = tmp_path / "bounced.db", tmp_path / "away.db"
+    with Store.open(f"sqlite:///{path}") as store:
+        path.rename(away)
+        for is_another in (False, True):
+            if is_another:
+                path.write_bytes(away.read_bytes())
+            with pytest.raises(StoreError, match="removed or replaced") as caught, store.writing() as connection:
+                people.ensure_company(connection, "lost")
+            one_line(caught.value)
+        away.rename(path)
+        with store.writing() as connection:
+            people.ensure_company(connection, "kept")
+            assert [company.name for company in people.companies(connection)] == ["kept"]
 
 
 def test_full_database_may_be_tried_again(tmp_path: Path) -> None:
@@ -292,6 +310,14 @@ def test_unreachable_server_may_be_tried_again() -> None:
     assert "refused" in str(error)
     assert error.retry
     assert "hunter2" not in str(error)
+
+
+def test_server_that_hangs_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes a connection and says nothing: what waits to be noted is not given up for it."""
+    monkeypatch.setattr(engine, "CONNECT_TIMEOUT_SECONDS", 2)  # the shortest that the driver knows
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        error = failure(f"postgresql+psycopg://bounced@127.0.0.1:{server.getsockname()[1]}/bounced")
+    assert error.retry
 
 
 def test_lost_connection_may_be_tried_again(database_url: str) -> None:
