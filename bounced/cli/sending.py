@@ -40,7 +40,7 @@ def send(
     company: CompanyOption,
     user: Annotated[str, typer.Option(help="Code of the user whose message it is.")],
     subject: Annotated[str, typer.Option(help="Subject.")],
-    to: Annotated[list[str], typer.Option(help="Recipient; may be repeated, as --cc and --bcc may.")],
+    to: Annotated[list[str] | None, typer.Option(help="Recipient; may be repeated, as --cc and --bcc may.")] = None,
     cc: Annotated[list[str] | None, typer.Option(help="Recipient of a copy.")] = None,
     bcc: Annotated[list[str] | None, typer.Option(help="Recipient whom the others do not see.")] = None,
     text: Annotated[str | None, typer.Option(help='The text; "-" reads it, in UTF-8, from standard input.')] = None,
@@ -59,7 +59,7 @@ def send(
     keyring = Keyring.open(config)
     letter = Letter(
         subject=subject,
-        to=tuple(to),
+        to=tuple(to or ()),
         cc=tuple(cc or ()),
         bcc=tuple(bcc or ()),
         text=_text("standard input", sys.stdin.buffer.read()) if text == "-" else text,
