@@ -412,6 +412,13 @@ def test_an_argument_in_another_charset(bounced, command):
     assert (result.exit, result.err) == (1, r"bounced: 'K\udcdcLLI': it is not text in UTF-8" + "\n")
 
 
+@pytest.mark.parametrize("command", ["add", "remove"])
+def test_an_address_that_is_none_on_a_suppression_list(bounced, command):
+    """The error names it."""
+    result = bounced("suppressions", command, "accounts", "--company", "acme")
+    assert (result.exit, result.err) == (1, "bounced: accounts: there is no @ in it\n")
+
+
 def test_a_suppression_list_that_is_switched_off(bounced):
     """Who puts an address on it by hand is told that it is written to all the same."""
     assert bounced("companies", "add", "acme").exit == 0
