@@ -3,18 +3,16 @@
 `parse` is the only door.  Nothing here knows a database, a network, a clock or the service above.
 """
 
+from pathlib import PurePath
+
 from parsers.finish import MAX_REPORTS, finish
 from parsers.message import Mail, read
 from parsers.order import ORDER
 from parsers.original import evidence
 from parsers.part import MAX_REPORT
 from parsers.report import Kind, Outcome, Report
-from parsers.tidy import tidy
 
 __all__ = ["parse"]
-
-MAX_PROBLEM = 300
-"""Characters of one line about what went wrong; an error may quote the mail."""
 
 
 def parse(raw: bytes) -> Outcome:
@@ -60,4 +58,9 @@ def _detect(mail: Mail, problems: list[str]) -> tuple[str | None, tuple[Report, 
 
 
 def _problem(where: str, error: Exception) -> str:
-    return tidy(f"{where}: {type(error).__name__}: {error}".replace("\n", " "), MAX_PROBLEM) or where
+    """What went wrong, for the log: the kind of error and its place, without its words, which may quote the mail."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    place = f" ({PurePath(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})" if trace else ""
+    return f"{where}: {type(error).__name__}{place}"

@@ -40,7 +40,7 @@ def send(
     company: CompanyOption,
     user: Annotated[str, typer.Option(help="Code of the user whose message it is.")],
     subject: Annotated[str, typer.Option(help="Subject.")],
-    to: Annotated[list[str], typer.Option(help="Recipient; may be repeated, as --cc and --bcc may.")],
+    to: Annotated[list[str] | None, typer.Option(help="Recipient; may be repeated, as --cc and --bcc may.")] = None,
     cc: Annotated[list[str] | None, typer.Option(help="Recipient of a copy.")] = None,
     bcc: Annotated[list[str] | None, typer.Option(help="Recipient whom the others do not see.")] = None,
     text: Annotated[str | None, typer.Option(help='The text; "-" reads it, in UTF-8, from standard input.')] = None,
@@ -59,7 +59,7 @@ def send(
     keyring = Keyring.open(config)
     letter = Letter(
         subject=subject,
-        to=tuple(to),
+        to=tuple(to or ()),
         cc=tuple(cc or ()),
         bcc=tuple(bcc or ()),
         text=_text("standard input", sys.stdin.buffer.read()) if text == "-" else text,
@@ -179,11 +179,10 @@ def add_suppression(context: typer.Context, address: Address, company: CompanyOp
     """Write to an address no more."""
     from datetime import UTC, datetime
 
-    from bounced.send import recipients
     from bounced.store import people
     from bounced.store import suppressions as stored
 
-    wanted = recipients.envelope_address(address)
+    wanted = _envelope_address(address)
     with database(context) as store, store.writing() as connection:
         company_id = company_named(connection, company)
         if not stored.add(connection, company_id, wanted, datetime.now(UTC)):
@@ -200,13 +199,22 @@ def add_suppression(context: typer.Context, address: Address, company: CompanyOp
 @suppressions.command("remove")
 def remove_suppression(context: typer.Context, address: Address, company: CompanyOption) -> None:
     """Write to an address again."""
-    from bounced.send import recipients
     from bounced.store import suppressions as stored
 
-    wanted = recipients.envelope_address(address)
+    wanted = _envelope_address(address)
     with database(context) as store, store.writing() as connection:
         if not stored.remove(connection, company_named(connection, company), wanted):
             raise InputError(f"{plain(wanted)} is not on the list of {plain(company)}")
+
+
+def _envelope_address(written: str) -> str:
+    """An address as the list has it."""
+    from bounced.send import recipients
+
+    try:
+        return recipients.envelope_address(written)
+    except InputError as error:
+        raise InputError(f"{plain(written)}: {error}") from None
 
 
 def _company_id(connection: "Connection", name: str | None) -> int | None:

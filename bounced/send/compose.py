@@ -30,7 +30,8 @@ MAX_SHOWN = 100  # characters of an address in an error
 MAX_UNFOLDED = 900  # characters of an id or a media type, so that its line has less than 998 (RFC 5322 §2.1.1)
 
 UNFIT = re.compile(r"[\x00\ud800-\udfff]")  # for a body; other control characters may stand there
-PLAIN = re.compile(rb"(?:[\t -~]{0,78}\r\n)*")  # needs no encoding
+PLAIN = re.compile(rb"(?:(?!From )[\t -~]{0,78}\r\n)*")  # needs no encoding
+MANGLED = re.compile(rb"^F(?=rom )", re.M)  # a mailbox file gets ">" in front of such a line (RFC 4155), which is seen
 ID = re.compile(rf"[!-~]{{1,{MAX_UNFOLDED}}}")
 WORD = r"[A-Za-z0-9!#$&^_.+-]+"
 MEDIA_TYPE = re.compile(rf'{WORD}/{WORD}(?:; ?{WORD}=(?:{WORD}|"[ !#-\[\]-~]*"))*')
@@ -216,7 +217,8 @@ def _text(name: str, media_type: str, written: str) -> bytes:
     described = headers.described(media_type, charset="utf-8")
     if PLAIN.fullmatch(content):
         return _part(described, "7bit", content)
-    quoted, coded = binascii.b2a_qp(content), _base64(content)
+    # a soft line end in it: coded as =46 it would make the line longer than there is room for (RFC 2045 §6.7)
+    quoted, coded = MANGLED.sub(b"F=\r\n", binascii.b2a_qp(content)), _base64(content)
     if len(quoted) <= len(coded):
         return _part(described, "quoted-printable", quoted)
     return _part(described, "base64", coded)

@@ -51,8 +51,10 @@ REMEDIES = {
 }
 """What to do about an error (RFC 6749 §5.2, RFC 8628 §3.5, and Microsoft's own)."""
 
-# as an error it logs whatever it cannot read, and at its lower levels device codes: both with tokens in them
-logging.getLogger("msal").setLevel(logging.CRITICAL + 1)
+# as an error it logs whatever it cannot read, and at its lower levels device codes: both with tokens in them;
+# a level would only hold for those of its loggers that have none of their own
+logging.getLogger("msal").propagate = False
+logging.getLogger("msal").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

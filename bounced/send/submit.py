@@ -79,7 +79,7 @@ def submit(
         company_id=owner.id,
         user_id=card.id,
         sender_config_id=sender_configs.keep_sender_config(connection, owner.id, snapshot),
-        document=document,
+        document=document or None,
         subject=letter.subject or None,
         message_id=message_id.strip("<>"),
         mass=mass,

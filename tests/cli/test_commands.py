@@ -400,6 +400,25 @@ def test_a_letter_in_another_charset_is_not_sent(bounced, monkeypatch, source):
     assert result.err == f"bounced: {source}: it is not text in UTF-8\n"
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["users show {}", "events --recipient {}", "send --company acme --user {} --subject x --to a@example.com"],
+)
+def test_an_argument_in_another_charset(bounced, command):
+    """What can be no name of anything in the database is told as that."""
+    Path("bounced.toml").write_text("")
+    bounced("companies", "add", "acme")
+    result = bounced(*command.format(os.fsdecode("KÜLLI".encode("iso-8859-15"))).split())
+    assert (result.exit, result.err) == (1, r"bounced: 'K\udcdcLLI': it is not text in UTF-8" + "\n")
+
+
+@pytest.mark.parametrize("command", ["add", "remove"])
+def test_an_address_that_is_none_on_a_suppression_list(bounced, command):
+    """The error names it."""
+    result = bounced("suppressions", command, "accounts", "--company", "acme")
+    assert (result.exit, result.err) == (1, "bounced: accounts: there is no @ in it\n")
+
+
 def test_a_suppression_list_that_is_switched_off(bounced):
     """Who puts an address on it by hand is told that it is written to all the same."""
     assert bounced("companies", "add", "acme").exit == 0

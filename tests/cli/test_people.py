@@ -1,6 +1,7 @@
 """Companies and users on the command line: codes, passwords, keys, and what is said of them."""
 
 import io
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -164,3 +165,21 @@ def test_the_outbox_as_a_table(bounced):
     to = [part for name in ("a", "b") for part in ("--to", f"{name}@customer.example")]
     assert bounced("send", "--company", "acme", "--user", "MARI", "--subject", "Invoice", *to).exit == 0
     assert "  a@customer.example, b@customer.example  " in bounced("outbox", "list").out
+
+
+def test_a_message_for_hidden_recipients_alone(bounced):
+    """A recipient is needed, in whichever place."""
+    bounced(*MARI)
+    letter = ("send", "--company", "acme", "--user", "MARI", "--subject", "Invoice")
+    assert bounced(*letter, "--bcc", "a@customer.example").exit == 0
+    assert "  a@customer.example  " in bounced("outbox", "list").out
+    result = bounced(*letter)
+    assert (result.exit, result.err) == (1, "bounced: recipients: there is none\n")
+
+
+def test_an_empty_document_is_none(bounced):
+    """As programs hand over what they do not have."""
+    bounced(*MARI)
+    letter = ("--user", "MARI", "--subject", "Invoice", "--to", "a@customer.example", "--document", "")
+    assert bounced("send", "--company", "acme", *letter).exit == 0
+    assert json.loads(bounced("outbox", "list", "--format", "jsonl").out)["document"] is None

@@ -422,7 +422,8 @@ def test_a_message_that_crashes_the_parser(dovecot, mailbox, new_service, fault)
     assert [event for event in service.events(mailbox.user) if event.uid != 501] == expected
     assert mailbox.messages() == []
     line = service.wait_for_line("mail read with problems", mailbox=mailbox.user, uid=501)
-    assert "poison" in str(line["problems"])
+    assert "faulty.py" in str(line["problems"])
+    assert "poison" not in service.log_text()
     (event,) = [event for event in service.listed("--kind", "other") if event["source"].endswith("/501")]
     shown = service.command("events", "show", event["id"], "--raw", text=False)
     assert shown.stdout == poison

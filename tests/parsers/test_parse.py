@@ -1,5 +1,6 @@
 """The only door: what every outcome is, and what a detector's bug costs."""
 
+import re
 import time
 
 import pytest
@@ -28,11 +29,12 @@ def test_nothing_recognised():
 
 
 def test_a_detectors_bug(monkeypatch: pytest.MonkeyPatch):
-    """It costs a line for the log; the next detector has the mail."""
+    """It costs a line for the log, which quotes nothing of the mail; the next detector has the mail."""
     monkeypatch.setattr(parsers, "ORDER", (("bad", broken), *parsers.ORDER))
     outcome = parse(b"Subject: failure notice\n\n" + QMAIL)
     assert outcome.detector == "qmail"
-    assert outcome.problems == ("bad: KeyError: 'Hi. This is the qmai'",)
+    (problem,) = outcome.problems
+    assert re.fullmatch(r"bad: KeyError \(test_parse\.py:\d+\)", problem)
 
 
 def test_any_other_bug(monkeypatch: pytest.MonkeyPatch):

@@ -50,6 +50,7 @@ def composed(letter: Letter = LETTER, identity: Identity = IDENTITY) -> bytes:
     assert max(map(len, lines[: lines.index(b"")])) <= 78
     assert not any(line.isspace() for line in lines[: lines.index(b"")])
     assert raw.isascii()
+    assert not re.search(rb"(?m)^From ", raw)
     return raw
 
 
@@ -284,6 +285,8 @@ def test_without_smtputf8():
         ("x" * 78, "7bit"),
         ("x" * 79, "quoted-printable"),
         ("x" * 5_000, "quoted-printable"),
+        ("From me\n", "quoted-printable"),
+        ("a\n" + "From the first of January on the prices rise " * 5, "quoted-printable"),
         ("Tere õhtust.\n=C3=B5\n.\nFrom me\n", "quoted-printable"),
         ("õ \n", "base64"),
         ("\x0b\x0c\x1b\x85\u2028 and õ stay as they are, whatever a reader makes of them", "quoted-printable"),

@@ -20,14 +20,17 @@ MARI = "mari@acme.example.com"
 
 @pytest.fixture
 def logged() -> Iterator[StringIO]:
-    """All that is logged at any level, in every phase of the test."""
+    """All that is logged at any level, in every phase of the test, also where a logger is told its own level."""
     text = StringIO()
     handler, root = logging.StreamHandler(text), logging.getLogger()
-    level = root.level
+    loggers = [root, *(logging.getLogger(name) for name in root.manager.loggerDict)]
+    levels = [one.level for one in loggers]
     root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
+    for one in loggers:
+        one.setLevel(logging.DEBUG)
     yield text
-    root.setLevel(level)
+    for one, level in zip(loggers, levels, strict=True):
+        one.setLevel(level)
     root.removeHandler(handler)
 
 
