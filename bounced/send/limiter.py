@@ -24,6 +24,7 @@ class Limiter:
         self._lock = Lock()
         self._free_at: dict[str, float] = {}  # when the next message may go
         self._connections: dict[str, int] = {}  # in use
+        self._wanted: set[str] = set()  # servers to which somebody has no connection, since others use all
 
     def use(self, limits: Mapping[str, Limit]) -> None:
         """From now on these, by host name, in whatever case; what is in use stays counted."""
@@ -53,6 +54,20 @@ class Limiter:
                 return False
             self._connections[key] = in_use + 1
         return True
+
+    def want(self, host: str) -> None:
+        """Asks those who use the connections to `host` to leave one of them."""
+        key, _ = self._find(host)
+        with self._lock:
+            self._wanted.add(key)
+
+    def is_wanted(self, host: str) -> bool:
+        """Whether a connection to `host` is to be left to others; of those who ask, one is told so."""
+        key, _ = self._find(host)
+        with self._lock:
+            is_wanted = key in self._wanted
+            self._wanted.discard(key)
+        return is_wanted
 
     def disconnect(self, host: str) -> None:
         """Gives back what `connect` took."""

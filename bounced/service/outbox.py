@@ -50,6 +50,8 @@ LONGEST_TURN = 60.0
 """Seconds that a worker waits for a server's limit; what waits longer goes back to the queue."""
 LIMIT_PAUSE = 5.0
 """Seconds until a connection is asked for again where others use all that the server allows."""
+SHARE = 10.0
+"""Seconds that a connection is kept where another way waits for one of those that the server allows."""
 LOST_PAUSE = 10.0
 """Seconds until another connection is made where one did not outlast its first message."""
 LOOK_AGAIN = 5.0
@@ -200,14 +202,24 @@ class Outbox:
         """One connection's share of a way."""
         host = way.route.host
         if not self._limiter.connect(host):
+            with self._lock:
+                has_none = not way.sessions
+            if has_none:
+                self._limiter.want(host)
             self._let_rest(way, LIMIT_PAUSE)
             return
         session = Session(way.route)
         with self._lock:
             way.sessions.add(session)
             self._sessions.add(session)
+        kept_until = monotonic() + SHARE
         try:
-            while way.jobs and self._has_turn(way):
+            while way.jobs:
+                if monotonic() > kept_until and self._limiter.is_wanted(host):
+                    self._let_rest(way, 2 * LIMIT_PAUSE)  # by then who waits for it has asked again
+                    return
+                if not self._has_turn(way):
+                    return
                 is_new = not session.is_usable
                 if is_new and not self._open(session, way, config, keyring):
                     return
