@@ -1,7 +1,7 @@
 """How fast and how broad a server may be written to.  No I/O; the clock is passed in."""
 
 from collections.abc import Callable, Mapping
-from math import inf
+from math import ceil, inf
 from threading import Lock
 
 from bounced.config import Limit
@@ -9,6 +9,8 @@ from bounced.config import Limit
 UNLIMITED = Limit(connections=None, per_minute=None)
 CONNECTIONS = 16
 """To one server at a time, where its limit says nothing: one that hangs must leave some to the others."""
+SLOW = 10.0
+"""Seconds that a message may take; so many connections as keep up with a limit then are enough."""
 
 
 class Limiter:
@@ -44,6 +46,11 @@ class Limiter:
             if turn - now <= patience:
                 self._free_at[key] = turn + 60 / limit.per_minute
         return turn - now
+
+    def worth(self, host: str) -> int:
+        """How many connections to `host` make anything faster: each more takes a turn that others may wait for."""
+        _, limit = self._find(host)
+        return CONNECTIONS if limit.per_minute is None else ceil(limit.per_minute * SLOW / 60)
 
     def connect(self, host: str) -> bool:
         """Takes one of the connections that `host` allows; False where all are in use."""

@@ -172,8 +172,18 @@ class Outbox:
                 way.jobs.extend(new.jobs)
                 way.configs |= new.configs
                 way.works = False  # nobody knows of these yet
-            more = _hire(way)
+            more = self._hire(way)
         self._put_to_work(way, more, config, keyring)
+
+    def _hire(self, way: Way) -> int:
+        """How many more workers a way gets, to be called under the lock: but one until there is a connection.
+
+        A server may leave it waiting for minutes, and hundreds of them at a time all workers.
+        """
+        most = min(CONNECTIONS, self._limiter.worth(way.route.host)) if way.answers else 1
+        more = max(0, min(most, -(-len(way.jobs) // PER_CONNECTION)) - way.workers)
+        way.workers += more
+        return more
 
     def _put_to_work(self, way: Way, workers: int, config: Config, keyring: Keyring) -> None:
         for _ in range(workers):
@@ -226,7 +236,7 @@ class Outbox:
                 if not way.answers:
                     with self._lock:
                         way.answers = True
-                        more = _hire(way)
+                        more = self._hire(way)
                     self._put_to_work(way, more, config, keyring)
                 if job := self._next(way):
                     if not self._try(session, way, job, config.send.retry_for):
@@ -337,17 +347,6 @@ class Outbox:
         finally:
             with self._lock:
                 self._held.difference_update(job.claimed.id for job in jobs)
-
-
-def _hire(way: Way) -> int:
-    """How many more workers a way gets, to be called under the lock: but one until there is a connection.
-
-    A server may leave it waiting for minutes, and hundreds of them at a time all workers.
-    """
-    wanted = min(CONNECTIONS if way.answers else 1, -(-len(way.jobs) // PER_CONNECTION))
-    more = max(0, wanted - way.workers)
-    way.workers += more
-    return more
 
 
 def _rest(way: Way) -> list[Job]:
