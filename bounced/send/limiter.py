@@ -1,7 +1,7 @@
 """How fast and how broad a server may be written to.  No I/O; the clock is passed in."""
 
 from collections.abc import Callable, Mapping
-from math import inf
+from math import ceil, inf
 from threading import Lock
 
 from bounced.config import Limit
@@ -9,6 +9,8 @@ from bounced.config import Limit
 UNLIMITED = Limit(connections=None, per_minute=None)
 CONNECTIONS = 16
 """To one server at a time, where its limit says nothing: one that hangs must leave some to the others."""
+SLOW = 10.0
+"""Seconds that a message may take; so many connections as keep up with a limit then are enough."""
 
 
 class Limiter:
@@ -24,6 +26,7 @@ class Limiter:
         self._lock = Lock()
         self._free_at: dict[str, float] = {}  # when the next message may go
         self._connections: dict[str, int] = {}  # in use
+        self._wanted: set[str] = set()  # servers to which somebody has no connection, since others use all
 
     def use(self, limits: Mapping[str, Limit]) -> None:
         """From now on these, by host name, in whatever case; what is in use stays counted."""
@@ -44,6 +47,11 @@ class Limiter:
                 self._free_at[key] = turn + 60 / limit.per_minute
         return turn - now
 
+    def worth(self, host: str) -> int:
+        """How many connections to `host` make anything faster: each more takes a turn that others may wait for."""
+        _, limit = self._find(host)
+        return CONNECTIONS if limit.per_minute is None else ceil(limit.per_minute * SLOW / 60)
+
     def connect(self, host: str) -> bool:
         """Takes one of the connections that `host` allows; False where all are in use."""
         key, limit = self._find(host)
@@ -53,6 +61,20 @@ class Limiter:
                 return False
             self._connections[key] = in_use + 1
         return True
+
+    def want(self, host: str) -> None:
+        """Asks those who use the connections to `host` to leave one of them."""
+        key, _ = self._find(host)
+        with self._lock:
+            self._wanted.add(key)
+
+    def is_wanted(self, host: str) -> bool:
+        """Whether a connection to `host` is to be left to others; of those who ask, one is told so."""
+        key, _ = self._find(host)
+        with self._lock:
+            is_wanted = key in self._wanted
+            self._wanted.discard(key)
+        return is_wanted
 
     def disconnect(self, host: str) -> None:
         """Gives back what `connect` took."""

@@ -50,6 +50,8 @@ LONGEST_TURN = 60.0
 """Seconds that a worker waits for a server's limit; what waits longer goes back to the queue."""
 LIMIT_PAUSE = 5.0
 """Seconds until a connection is asked for again where others use all that the server allows."""
+SHARE = 10.0
+"""Seconds that a connection is kept where another way waits for one of those that the server allows."""
 LOST_PAUSE = 10.0
 """Seconds until another connection is made where one did not outlast its first message."""
 LOOK_AGAIN = 5.0
@@ -170,8 +172,18 @@ class Outbox:
                 way.jobs.extend(new.jobs)
                 way.configs |= new.configs
                 way.works = False  # nobody knows of these yet
-            more = _hire(way)
+            more = self._hire(way)
         self._put_to_work(way, more, config, keyring)
+
+    def _hire(self, way: Way) -> int:
+        """How many more workers a way gets, to be called under the lock: but one until there is a connection.
+
+        A server may leave it waiting for minutes, and hundreds of them at a time all workers.
+        """
+        most = min(CONNECTIONS, self._limiter.worth(way.route.host)) if way.answers else 1
+        more = max(0, min(most, -(-len(way.jobs) // PER_CONNECTION)) - way.workers)
+        way.workers += more
+        return more
 
     def _put_to_work(self, way: Way, workers: int, config: Config, keyring: Keyring) -> None:
         for _ in range(workers):
@@ -200,21 +212,31 @@ class Outbox:
         """One connection's share of a way."""
         host = way.route.host
         if not self._limiter.connect(host):
+            with self._lock:
+                has_none = not way.sessions
+            if has_none:
+                self._limiter.want(host)
             self._let_rest(way, LIMIT_PAUSE)
             return
         session = Session(way.route)
         with self._lock:
             way.sessions.add(session)
             self._sessions.add(session)
+        kept_until = monotonic() + SHARE
         try:
-            while way.jobs and self._has_turn(way):
+            while way.jobs:
+                if monotonic() > kept_until and self._limiter.is_wanted(host):
+                    self._let_rest(way, 2 * LIMIT_PAUSE)  # by then who waits for it has asked again
+                    return
+                if not self._has_turn(way):
+                    return
                 is_new = not session.is_usable
                 if is_new and not self._open(session, way, config, keyring):
                     return
                 if not way.answers:
                     with self._lock:
                         way.answers = True
-                        more = _hire(way)
+                        more = self._hire(way)
                     self._put_to_work(way, more, config, keyring)
                 if job := self._next(way):
                     if not self._try(session, way, job, config.send.retry_for):
@@ -325,17 +347,6 @@ class Outbox:
         finally:
             with self._lock:
                 self._held.difference_update(job.claimed.id for job in jobs)
-
-
-def _hire(way: Way) -> int:
-    """How many more workers a way gets, to be called under the lock: but one until there is a connection.
-
-    A server may leave it waiting for minutes, and hundreds of them at a time all workers.
-    """
-    wanted = min(CONNECTIONS if way.answers else 1, -(-len(way.jobs) // PER_CONNECTION))
-    more = max(0, wanted - way.workers)
-    way.workers += more
-    return more
 
 
 def _rest(way: Way) -> list[Job]:

@@ -26,6 +26,9 @@ LOCK_WAIT_SECONDS = 30
 """How long a transaction waits for another one before it gives up."""
 POOL_SIZE = 5
 CONNECT_TIMEOUT_SECONDS = 10
+SILENCE_SECONDS = 60
+"""How long a server may acknowledge nothing that is sent to it; keepalives tell of a silent one only while it is asked
+nothing, and the system goes on sending for a quarter of an hour."""
 STATEMENT_TIMEOUT_SECONDS = 120
 IDLE_WRITER_SECONDS = 60
 """A writer that hangs this long in its transaction is cut off, so that another daemon can take its mailbox over."""
@@ -234,6 +237,7 @@ def _postgresql_engine(url: URL) -> Engine:
             "keepalives_idle": 30,
             "keepalives_interval": 10,
             "keepalives_count": 3,
+            "tcp_user_timeout": SILENCE_SECONDS * 1_000,
         },
         json_serializer=JSON_TEXT,
         hide_parameters=True,

@@ -22,7 +22,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def limiter(clock: Clock, **limits: int) -> Limiter:
+def limiter(clock: Clock, **limits: int | None) -> Limiter:
     return Limiter({"smtp.example.com": Limit(**limits)}, clock)
 
 
@@ -103,6 +103,12 @@ def test_threads_share_the_turns(clock: Clock) -> None:
     for thread in threads:
         thread.join()
     assert sorted(turns) == list(range(400))
+
+
+@pytest.mark.parametrize(("per_minute", "worth"), [(None, CONNECTIONS), (1, 1), (12, 2), (30, 5), (600, 100)])
+def test_connections_beyond_the_pace(clock: Clock, per_minute: int | None, worth: int) -> None:
+    """Where a message goes in ten seconds, twelve a minute need no more than two connections."""
+    assert limiter(clock, per_minute=per_minute).worth("smtp.example.com") == worth
 
 
 def test_zone_is_limited_under_both_its_names() -> None:

@@ -401,3 +401,22 @@ def test_many_servers_that_hang(desk: Desk, start_script: Start, monkeypatch: py
                 break
             threading.Event().wait(0.1)
         assert desk.states(sent) == {TO: "accepted"}
+
+
+def test_connections_are_shared(desk: Desk, start_script: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mass mailing over all connections that a server allows leaves one to who else sends through it."""
+    monkeypatch.setattr("bounced.service.outbox.LIMIT_PAUSE", 0.05)
+    monkeypatch.setattr("bounced.service.outbox.SHARE", 0.0)
+    server = start_script(AUTH)
+    desk.through(1, limits={"127.0.0.1": {"connections": 1, "per_minute": 600}})
+    desk.own_server("MANY", server)
+    desk.own_server("ONE", server)
+    for _ in range(100):
+        desk.submit(user="MANY")
+    with desk.running():
+        while not server.verbs().count("DATA"):
+            threading.Event().wait(0.01)
+        sent = desk.submit(user="ONE")
+        while desk.states(sent) != {TO: "accepted"}:
+            threading.Event().wait(0.1)
+        assert server.verbs().count("DATA") < 100

@@ -320,6 +320,15 @@ def test_server_that_hangs_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -
     assert error.retry
 
 
+def test_silent_server_is_left(database_url: str) -> None:
+    """A server whose host is gone in the middle of a question is not waited for any longer than an idle one."""
+    with Store.open(database_url, migrate=True) as store, store.reading() as connection:
+        driver = connection.connection.driver_connection
+        assert driver
+        with socket.socket(fileno=os.dup(driver.fileno())) as line:
+            assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000  # milliseconds
+
+
 def test_lost_connection_may_be_tried_again(database_url: str) -> None:
     """A connection that the server cuts rolls back, and the next transaction gets a new one."""
 
