@@ -14,7 +14,6 @@ from bounced.errors import BouncedError, ConfigError
 __all__ = ["app", "main"]
 
 UNDECODED = re.compile(r"[\udc80-\udcff]")  # an octet of an argument in another charset; only a path may have some
-MAX_SHOWN = 80  # characters of an argument in an error
 
 
 def main() -> None:
@@ -33,8 +32,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:  # noqa: BLE001  a user gets one line, whatever went wrong
-        if isinstance(error, UnicodeEncodeError) and (strange := next(filter(UNDECODED.search, sys.argv), None)):
-            sys.exit(f"bounced: {strange[:MAX_SHOWN]!a}: it is not text in {sys.getfilesystemencoding().upper()}")
+        if isinstance(error, UnicodeEncodeError) and any(map(UNDECODED.search, sys.argv)):
+            # which is not told: it may be a message's text
+            sys.exit(f"bounced: an argument is not text in {sys.getfilesystemencoding().upper()}")
         sys.exit(f"bounced: {_one_line(f'unexpected {type(error).__name__}: {error} ({_place(error)})')}")
 
 
