@@ -248,6 +248,8 @@ class Line(smtplib.SMTP):
 
 def wire_form(raw: bytes) -> bytes:
     """A message as SMTP wants it: each line, the last one too, ends with CR LF, and neither stands alone."""
+    if raw.endswith(b"\r\n") and raw.count(b"\r\n") == raw.count(b"\n") == raw.count(b"\r"):
+        return raw  # as it is composed; of a large one each copy counts
     content = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
     return content if content.endswith(b"\r\n") or not content else content + b"\r\n"
 
