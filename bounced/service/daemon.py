@@ -4,9 +4,9 @@ SIGTERM, SIGINT  finish the batches in hand, then end
 SIGHUP           read the configuration again; a wrong one is logged and the old one stays
 """
 
-import queue
 import random
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -52,7 +52,6 @@ class Daemon:
         self._load = load
         self._config = self._read()
         self._store = Store.open(self._config.database.url)
-        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._poller = Poller(self._store, self._stop)
         self._outbox = Outbox(self._store, self._stop)
@@ -69,27 +68,38 @@ class Daemon:
 
     def run(self) -> None:
         """Runs until SIGTERM or SIGINT."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda received, _frame: self._signals.put(received))
-        self._scheduler.start()
-        self._sending.start()
-        self._schedule(self._config)
-        self._scheduler.add_job(
-            self._purge, "interval", seconds=PURGE_INTERVAL.total_seconds(), id="purge", next_run_time=datetime.now(UTC)
-        )
-        log.info("started", mailboxes=len(self._config.mailbox))
-        notify.notify("READY=1", self._status())
-        try:
-            while self._heed():
-                pass
-        finally:
-            self._end()
+        signals, wakeup = socket.socketpair()
+        with signals, wakeup:
+            # a handler in Python runs between two instructions: one more wait would have begun before it
+            wakeup.setblocking(False)
+            signal.set_wakeup_fd(wakeup.fileno())
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, lambda *_: None)
+            self._scheduler.start()
+            self._sending.start()
+            self._schedule(self._config)
+            self._scheduler.add_job(
+                self._purge,
+                "interval",
+                seconds=PURGE_INTERVAL.total_seconds(),
+                id="purge",
+                next_run_time=datetime.now(UTC),
+            )
+            log.info("started", mailboxes=len(self._config.mailbox))
+            notify.notify("READY=1", self._status())
+            try:
+                while self._heed(signals):
+                    pass
+            finally:
+                self._end()
+                signal.set_wakeup_fd(-1)
 
-    def _heed(self) -> bool:
+    def _heed(self, signals: socket.socket) -> bool:
         """Waits for a signal or for the watchdog's time; False when it is time to end."""
         received = None
-        with suppress(queue.Empty):
-            received = self._signals.get(timeout=notify.watchdog_interval() or 60)
+        signals.settimeout(notify.watchdog_interval() or 60)
+        with suppress(TimeoutError):
+            received = signals.recv(1)[0]
         if received == signal.SIGHUP:
             self._reload()
         elif received is not None:
