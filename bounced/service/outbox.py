@@ -97,6 +97,8 @@ class Outbox:
                 log.exception("outbox failed")  # a bug must not end it
             if not more:
                 self._wait(min(INTERVAL * 2.0 ** min(failures, 10), LONGEST_INTERVAL))
+        with self._lock:
+            self._pool.shutdown(wait=False)  # nobody is hired any more
         self._pool.shutdown(wait=True)
 
     def abort(self) -> None:
@@ -172,22 +174,23 @@ class Outbox:
                 way.jobs.extend(new.jobs)
                 way.configs |= new.configs
                 way.works = False  # nobody knows of these yet
-            more = self._hire(way)
-        self._put_to_work(way, more, config, keyring)
+            hired = self._hire(way, config, keyring)
+        self._heed(way, hired)
 
-    def _hire(self, way: Way) -> int:
-        """How many more workers a way gets, to be called under the lock: but one until there is a connection.
+    def _hire(self, way: Way, config: Config, keyring: Keyring) -> list[Future[None]]:
+        """Begins more workers of a way, to be called under the lock: but one until there is a connection.
 
         A server may leave it waiting for minutes, and hundreds of them at a time all workers.
         """
         most = min(CONNECTIONS, self._limiter.worth(way.route.host)) if way.answers else 1
         more = max(0, min(most, -(-len(way.jobs) // PER_CONNECTION)) - way.workers)
         way.workers += more
-        return more
+        return [self._pool.submit(self._work, way, config, keyring) for _ in range(more)]
 
-    def _put_to_work(self, way: Way, workers: int, config: Config, keyring: Keyring) -> None:
-        for _ in range(workers):
-            self._pool.submit(self._work, way, config, keyring).add_done_callback(lambda done: self._end(way, done))
+    def _heed(self, way: Way, hired: list[Future[None]]) -> None:
+        """Not under the lock: who has ended already is heeded at once."""
+        for worker in hired:
+            worker.add_done_callback(lambda done: self._end(way, done))
 
     def _end(self, way: Way, done: Future[None]) -> None:
         """A worker has ended; with the last one the way is free, and what is left of it back in the queue."""
@@ -236,8 +239,8 @@ class Outbox:
                 if not way.answers:
                     with self._lock:
                         way.answers = True
-                        more = self._hire(way)
-                    self._put_to_work(way, more, config, keyring)
+                        hired = [] if self._stop.is_set() else self._hire(way, config, keyring)
+                    self._heed(way, hired)
                 if job := self._next(way):
                     if not self._try(session, way, job, config.send.retry_for):
                         return

@@ -25,6 +25,7 @@ from bounced.store.history import Waiting
 from bounced.store.people import Credential, SmtpTls
 from parsers.causes.cause import Cause
 from tests.send.script import END, Reply, Script, in_turn
+from tests.servers.process import wait_for
 from tests.service.office import KEY, NEWER
 
 TO = "jaan@customer.example.com"
@@ -107,9 +108,20 @@ class Desk:
         with self.store.reading() as connection:
             return history.waiting(connection)
 
+    def wait_for(self, message: UUID) -> None:
+        """Until it was accepted for TO."""
+        wait_for(lambda: self.states(message) == {TO: "accepted"}, seconds=30, what="an accepted message")
+
     def states(self, message: UUID) -> dict[str, str]:
         with self.store.reading() as connection:
             return {one.address: one.state for one in history.fate(connection, message)}
+
+
+def hang(asked: threading.Semaphore) -> Iterator[bytes]:
+    """A server that tells when it is asked, and then says nothing."""
+    asked.release()
+    threading.Event().wait(60)
+    yield b""
 
 
 @pytest.fixture
@@ -317,21 +329,39 @@ def test_given_up(desk: Desk, start_script: Start) -> None:
 
 def test_the_end_does_not_wait_for_a_server_that_hangs(desk: Desk, start_script: Start) -> None:
     """Its connection is cut: that is no incident, and the message waits."""
-    asked = threading.Event()
-
-    def hang() -> Iterator[bytes]:
-        asked.set()
-        threading.Event().wait(60)
-        yield b""
-
-    desk.through(start_script({"EHLO": hang}).port)
+    asked = threading.Semaphore(0)
+    desk.through(start_script({"EHLO": lambda: hang(asked)}).port)
     sent = desk.submit()
     with desk.running():
-        assert asked.wait(30)
+        assert asked.acquire(timeout=30)
     assert desk.events() == []
     assert desk.states(sent) == {TO: "queued"}
     (one,) = desk.waiting()
     assert one.state == "queued"
+
+
+def test_nobody_is_hired_at_the_end(
+    desk: Desk, start_script: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that answers only then gets no more connections; what waits for it goes back into the queue."""
+    monkeypatch.setattr("bounced.service.outbox.PER_CONNECTION", 1)
+    asked, told = threading.Event(), threading.Event()
+
+    def think() -> Iterator[bytes]:
+        asked.set()
+        told.wait(60)
+        yield b"250 relay.test\r\n"
+
+    desk.through(start_script({"EHLO": think}).port)
+    for _ in range(4):
+        desk.submit()
+    with desk.running() as (outbox, stop):
+        assert asked.wait(30)
+        stop.set()
+        wait_for(lambda: outbox._pool._shutdown, seconds=30, what="the end")
+        told.set()
+        wait_for(lambda: {one.state for one in desk.waiting()} == {"queued"}, seconds=30, what="the queue")
+    assert "sending failed" not in caplog.text
 
 
 def test_the_end_waits_for_the_reply_to_a_message(desk: Desk, start_script: Start) -> None:
@@ -356,13 +386,7 @@ def test_the_end_waits_for_the_reply_to_a_message(desk: Desk, start_script: Star
 def test_a_server_that_hangs_stops_its_own_mail_only(desk: Desk, start_script: Start) -> None:
     """Sixty users of it leave connections to the others."""
     asked = threading.Semaphore(0)
-
-    def hang() -> Iterator[bytes]:
-        asked.release()
-        threading.Event().wait(60)
-        yield b""
-
-    bad = start_script({"EHLO": hang})
+    bad = start_script({"EHLO": lambda: hang(asked)})
     desk.through(start_script().port)
     for number in range(60):
         desk.own_server(f"U{number}", bad, host="localhost")
@@ -370,11 +394,7 @@ def test_a_server_that_hangs_stops_its_own_mail_only(desk: Desk, start_script: S
     with desk.running():
         assert all(asked.acquire(timeout=30) for _ in range(10))
         sent = desk.submit()
-        for _ in range(300):
-            if desk.states(sent) == {TO: "accepted"}:
-                break
-            threading.Event().wait(0.1)
-        assert desk.states(sent) == {TO: "accepted"}
+        desk.wait_for(sent)
 
 
 def test_many_servers_that_hang(desk: Desk, start_script: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,30 +402,21 @@ def test_many_servers_that_hang(desk: Desk, start_script: Start, monkeypatch: py
     monkeypatch.setattr("bounced.service.outbox.WORKERS", 4)
     monkeypatch.setattr("bounced.service.outbox.PER_CONNECTION", 1)
     asked = threading.Semaphore(0)
-
-    def hang() -> Iterator[bytes]:
-        asked.release()
-        threading.Event().wait(60)
-        yield b""
-
     desk.through(start_script().port)
     for code in ("A", "B", "C"):
-        desk.own_server(code, start_script({"EHLO": hang}))
+        desk.own_server(code, start_script({"EHLO": lambda: hang(asked)}))
         for _ in range(4):
             desk.submit(user=code)
     with desk.running():
         assert all(asked.acquire(timeout=30) for _ in range(3))
         sent = desk.submit()
-        for _ in range(300):
-            if desk.states(sent) == {TO: "accepted"}:
-                break
-            threading.Event().wait(0.1)
-        assert desk.states(sent) == {TO: "accepted"}
+        desk.wait_for(sent)
 
 
 def test_connections_are_shared(desk: Desk, start_script: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mass mailing over all connections that a server allows leaves one to who else sends through it."""
-    monkeypatch.setattr("bounced.service.outbox.LIMIT_PAUSE", 0.05)
+    monkeypatch.setattr("bounced.service.outbox.LIMIT_PAUSE", 1.0)
+    monkeypatch.setattr("bounced.service.outbox.INTERVAL", 0.1)
     monkeypatch.setattr("bounced.service.outbox.SHARE", 0.0)
     server = start_script(AUTH)
     desk.through(1, limits={"127.0.0.1": {"connections": 1, "per_minute": 600}})
@@ -414,9 +425,7 @@ def test_connections_are_shared(desk: Desk, start_script: Start, monkeypatch: py
     for _ in range(100):
         desk.submit(user="MANY")
     with desk.running():
-        while not server.verbs().count("DATA"):
-            threading.Event().wait(0.01)
+        wait_for(lambda: "DATA" in server.verbs(), seconds=30, what="the mailing")
         sent = desk.submit(user="ONE")
-        while desk.states(sent) != {TO: "accepted"}:
-            threading.Event().wait(0.1)
+        desk.wait_for(sent)
         assert server.verbs().count("DATA") < 100
